@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * internal.h - the map of the C library. Sections are titled by the file that defines what they declare.
+ *
+ * Letters: N images, H W height and width of x, C channels of x, KH KW height and width of a kernel, K kernels (channels
+ * of y), OH OW height and width of y. Sizes and pitches are int64_t in elements; "bytes" is said where it is bytes.
+ */
+#ifndef CHANCONV_INTERNAL_H
+#define CHANCONV_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "chanconv.h"
+
+/* The public functions are visible; everything from here on is the library's own. */
+#pragma GCC visibility push(hidden)
+
+#define CACHE_LINE 64
+
+static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; } /* a >= 0, b > 0 */
+
+/* An address `count` elements of `item` bytes after p; p may be NULL if count is 0. */
+static inline void *at(const void *p, int64_t count, size_t item)
+{
+    return (char *)(uintptr_t)p + count * (int64_t)item;
+}
+
+/* ---- error.c -------------------------------------------------------------------------------------------------------- */
+
+/* Fills *error (may be NULL) with the argument's name and "argument: " + the formatted text; returns status. */
+chanconv_status fail(chanconv_error *error, chanconv_status status, const char *argument, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* ---- cpu.c ----------------------------------------------------------------------------------------------------------- */
+
+/* What the processor and the operating system allow; cpu_features() detects once, safely from any thread. */
+enum cpu_feature { CPU_AVX2_FMA = 1 << 0, CPU_AVX512 = 1 << 1, CPU_NEON = 1 << 2 };
+
+unsigned cpu_features(void);
+const chanconv_cpu_info *cpu_info(void);
+
+/* ---- dispatch.c, kernels/ ---------------------------------------------------------------------------------------------
+ * One struct kernels per instruction set and dtype, filled in by kernels/template.h.
+ */
+
+/* A run of the reduction of a product: where it starts in A and in B, in elements from their bases. */
+struct segment {
+    int64_t a, b;
+};
+
+/* One register tile, C[i][j] (+)= sum over segments s, p < length of A[s.a + i * a_row + p * a_col]
+ *                                                                  * B[s.b + p * b_row + j]  (+ bias[j]);
+ * rows i < MR and columns j < NR are fixed by the function. Reads and writes no more than that. */
+struct tile {
+    int64_t segments;
+    const struct segment *segment;
+    int64_t length;
+    const void *a;
+    int64_t a_row, a_col;
+    const void *b;
+    int64_t b_row;
+    void *c;
+    int64_t c_row;
+    const void *bias;   /* NR values, or NULL */
+    int64_t columns;    /* of C to write: 1 .. NR; the rest of the tile is thrown away */
+    bool accumulate;    /* add to C */
+};
+typedef void tile_fn(const struct tile *tile);
+
+enum { MR_MAX = 14, NV_MAX = 4 }; /* of any instruction set */
+
+struct kernels {
+    const char *isa;
+    size_t item;            /* bytes of an element */
+    int64_t vl;             /* elements of a vector */
+    int nv_max;             /* widest tile in vectors */
+    int mr_max[NV_MAX + 1]; /* tallest tile by width in vectors, 1 .. nv_max */
+    tile_fn *tile[NV_MAX + 1][MR_MAX + 1]; /* by width in vectors and by rows; NULL where there is none */
+
+    /* dst[r][0 .. width) = src[r * src_row + j * src_col] for j < columns, 0 from there to width; r < rows. Returns
+     * whether all the values were finite. */
+    bool (*pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns, int64_t src_row,
+                 int64_t src_col);
+    void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
+
+    /* Elementwise activations by kind, with the parameters p[2]; x and y may be the same. */
+    void (*activation[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *x, void *y);
+    void (*activation_backward[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *grad_y,
+                                                           const void *x, void *grad_x);
+    /* prelu on x[pixels][channels]; slope has one value per channel, or (shared) one. grad_slope is added to. */
+    void (*prelu)(int64_t pixels, int64_t channels, bool shared, const void *x, const void *slope, void *y);
+    void (*prelu_backward)(int64_t pixels, int64_t channels, bool shared, const void *grad_y, const void *x,
+                           const void *slope, void *grad_x, void *grad_slope);
+    /* One block x[length][inner] by chanconv_axis_activation; stride between positions: `inner`, lanes: `lanes`. */
+    void (*axis[3])(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y);
+    void (*axis_backward[3])(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
+                             void *grad_x);
+};
+
+/* The kernels of the instruction set in use. */
+const struct kernels *kernels_for(int32_t dtype);
+
+/* One per instruction set, by dtype; kernels/<isa>.c defines them. */
+extern const struct kernels *const kernels_generic[2];
+#if defined(__x86_64__)
+extern const struct kernels *const kernels_avx2[2], *const kernels_avx512[2];
+#elif defined(__aarch64__)
+extern const struct kernels *const kernels_neon[2];
+#endif
+
+/* ---- memory.c --------------------------------------------------------------------------------------------------------- */
+
+/* Scratch memory, aligned to a cache line, from the context's allocator; NULL if there is none. release_scratch(NULL)
+ * does nothing. The library's own allocator keeps one block for the next call. */
+void *take_scratch(chanconv_context *context, size_t bytes);
+void release_scratch(chanconv_context *context, void *block, size_t bytes);
+
+/* ---- threads.c --------------------------------------------------------------------------------------------------------- */
+
+/* Threads a call with this context may use: at least 1. */
+int context_threads(const chanconv_context *context);
+
+/* Runs task(data, i) for i in 0 .. count - 1 on at most `threads` threads, the caller's among them, and returns when all
+ * are done. Item i of count runs as an item of its own: task must not depend on which thread runs it. Serial if threads
+ * or count is 1, inside another parallel(), or while another call has the library's threads. */
+void parallel(chanconv_context *context, int threads, int64_t count, chanconv_task task, void *data);
+
+struct chanconv_context {
+    chanconv_context_options options;
+};
+
+/* ---- geometry.c -------------------------------------------------------------------------------------------------------- */
+
+/* A descriptor, checked and resolved. */
+struct geometry {
+    int32_t dtype, mode, algorithm, precision;
+    size_t item;                            /* bytes of an element */
+    int64_t n, h, w, c, kh, kw, k, oh, ow;
+    int64_t groups, cg, kg;                 /* channels of x and y in a group */
+    int64_t stride[2], dilation[2], pad[2][2];
+    int64_t x_pixel, x_row, x_image, y_pixel, y_row, y_image;
+    chanconv_activation activation;
+};
+
+/* The one validator: every entry point calls it first. */
+chanconv_status resolve(const chanconv_conv *conv, struct geometry *geometry, chanconv_error *error);
+
+/* For im2col and col2im, which have no kernels. */
+chanconv_status resolve_columns(const chanconv_conv *conv, struct geometry *geometry, chanconv_error *error);
+
+/* Row (or column) i of the padded image, counted from the first row of x: the row of x that it copies, or -1 for zeros. */
+int64_t source_index(int32_t mode, int64_t i, int64_t size);
+
+/* *product = a * b (all >= 0), or false if it does not fit. */
+static inline bool mul(int64_t a, int64_t b, int64_t *product) { return !__builtin_mul_overflow(a, b, product); }
+
+/* ---- activation.c ------------------------------------------------------------------------------------------------------ */
+
+chanconv_status check_activation(const chanconv_activation *activation, chanconv_error *error);
+
+/* ---- conv.c ------------------------------------------------------------------------------------------------------------- */
+
+/* The arrays of a pass: it writes one of them and reads the others. */
+struct arrays {
+    const void *x, *kernel, *y, *bias;
+    void *out;
+};
+
+/* One way to compute the passes. */
+struct algorithm {
+    chanconv_algorithm id;
+    /* Why it cannot do this pass, or NULL if it can. */
+    const char *(*decline)(const struct geometry *geometry, chanconv_pass pass);
+    /* What it will use: fills in tile and workspace_bytes of *plan for plan->threads. */
+    void (*plan)(const struct geometry *geometry, chanconv_pass pass, chanconv_plan *plan);
+    chanconv_status (*run)(chanconv_context *context, const struct geometry *geometry, chanconv_pass pass,
+                           const struct arrays *arrays);
+};
+
+extern const struct algorithm algorithm_gemm;    /* gemm.c */
+extern const struct algorithm algorithm_im2col;  /* im2col.c */
+
+#pragma GCC visibility pop
+
+#endif

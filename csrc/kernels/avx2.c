@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * AVX2 with FMA: 16 registers of 32 bytes. */
+#if defined(__x86_64__)
+#define ISA avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define VBYTES 32
+/* 12 accumulators leave room for a row of B and one broadcast. */
+#define TILES(T) ROWS_9(T, 1) ROWS_6(T, 2) ROWS_4(T, 3)
+#define TALLEST {0, 9, 6, 4}
+#define WIDEST 3
+#include "both_types.h"
+#endif

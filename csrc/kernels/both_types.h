@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Makes the kernels of one instruction set for both element types. A file kernels/<isa>.c defines, then includes this:
+ *
+ *   ISA          its name, as chanconv_isa() gives it
+ *   TARGET       the function attribute that turns it on (empty for what the compiler assumes anyway)
+ *   VBYTES       bytes of a vector
+ *   TILES(T)     T(rows, vectors) for every register tile of the product
+ *   TALLEST      {0, rows of the tallest tile one vector wide, two vectors wide, ...}
+ *   WIDEST       vectors of the widest tile, at most NV_MAX
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "../internal.h"
+
+#define CAT_(a, b) a##_##b
+#define CAT(a, b) CAT_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+#define NAME(stem) CAT(CAT(stem, SUFFIX), ISA)
+
+/* Lists for TILES: every number of rows up to the tallest, so that no row of a tile is ever wasted. */
+#define ROWS_4(T, vectors) T(1, vectors) T(2, vectors) T(3, vectors) T(4, vectors)
+#define ROWS_6(T, vectors) ROWS_4(T, vectors) T(5, vectors) T(6, vectors)
+#define ROWS_9(T, vectors) ROWS_6(T, vectors) T(7, vectors) T(8, vectors) T(9, vectors)
+#define ROWS_14(T, vectors) \
+    ROWS_9(T, vectors) T(10, vectors) T(11, vectors) T(12, vectors) T(13, vectors) T(14, vectors)
+
+/* For loops over registers, whose counts are constants after inlining: without it -O2 keeps the tile in memory. */
+#define UNROLL _Pragma("GCC unroll 16")
+
+#define INLINE TARGET __attribute__((always_inline)) static inline
+
+#define REAL float
+#define SUFFIX f32
+#define BITS int32_t
+#define IS_F64 0
+#include "template.h"
+#undef REAL
+#undef SUFFIX
+#undef BITS
+#undef IS_F64
+
+#define REAL double
+#define SUFFIX f64
+#define BITS int64_t
+#define IS_F64 1
+#include "template.h"
+
+const struct kernels *const CAT(kernels, ISA)[2] = {
+    &CAT(CAT(kernels, f32), ISA),
+    &CAT(CAT(kernels, f64), ISA),
+};

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * All kernels for one element type and one instruction set. Beside the parameters of both_types.h:
+ *
+ *   REAL      float or double           SUFFIX    f32 or f64
+ *   BITS      the integer of its size   IS_F64    1 for double
+ *
+ * Legal combinations: both types with every instruction set.
+ */
+
+/* A vector of REAL that may lie at any address of a REAL; and integers of the same shape, for bits and masks. */
+typedef REAL NAME(vec) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL)), may_alias));
+typedef BITS NAME(ivec) __attribute__((vector_size(VBYTES)));
+enum { NAME(VL) = VBYTES / sizeof(REAL) };
+
+#include "gemm.h"
+#include "pack.h"
+#include "activation.h"
+
+#define TABLE_TILE(rows, vectors) [vectors][rows] = NAME(tile_##rows##x##vectors),
+
+static const struct kernels NAME(kernels) = {
+    .isa = TEXT(ISA),
+    .item = sizeof(REAL),
+    .vl = NAME(VL),
+    .nv_max = WIDEST,
+    .mr_max = TALLEST,
+    .tile = {TILES(TABLE_TILE)},
+    .pack = NAME(pack),
+    .add = NAME(add),
+    ACTIVATION_TABLE
+};
+
+#undef TABLE_TILE
