@@ -111,6 +111,9 @@ int chanconv_get_num_threads(void);
 /* Sets it for the whole process; n below 1 is ignored, a huge n is limited. Returns the number now in force. */
 int chanconv_set_num_threads(int n);
 
+/* What decides that number: "chanconv_set_num_threads", "CHANCONV_NUM_THREADS", "OMP_NUM_THREADS" or "processors". */
+const char *chanconv_num_threads_source(void);
+
 /* ---- The machine ------------------------------------------------------------------------------------------------ */
 
 /* CHANCONV_VERSION of the library itself. */
@@ -123,6 +126,9 @@ const char *chanconv_isa(void);
 /* Instruction sets that are compiled in and that this processor can run, best first: index 0, 1, ... until NULL. */
 const char *chanconv_isa_available(int index);
 
+/* Those that are compiled in, whatever the processor. */
+const char *chanconv_isa_compiled(int index);
+
 /* Holds the process to an instruction set of that list: for tests and measurements. Returns CHANCONV_OK, or
  * CHANCONV_BAD_ALGORITHM and no change if it is unknown or not available. Not to be called while other calls run. */
 chanconv_status chanconv_set_isa(const char *isa);
@@ -134,6 +140,11 @@ typedef struct chanconv_cpu_info {
 } chanconv_cpu_info;
 
 chanconv_status chanconv_get_cpu_info(chanconv_cpu_info *info);
+
+/* The CHANCONV_ variables of the environment are read once, by the first call that depends on one. A value that is
+ * malformed, or that asks for what this processor cannot do, is ignored; this gives one sentence for each of those, for
+ * the caller to print: index 0, 1, ... until NULL. */
+const char *chanconv_environment_warning(int index);
 
 /* ---- Activations ------------------------------------------------------------------------------------------------ */
 

@@ -43,6 +43,30 @@ enum cpu_feature { CPU_AVX2_FMA = 1 << 0, CPU_AVX512 = 1 << 1, CPU_NEON = 1 << 2
 unsigned cpu_features(void);
 const chanconv_cpu_info *cpu_info(void);
 
+/* Adds what a directory like /sys/devices/system/cpu/cpu0/cache says: bytes of the data cache by level, 1 .. 3. */
+void sysfs_caches(const char *directory, int64_t bytes[4]);
+
+/* ---- processors.c ---------------------------------------------------------------------------------------------------- */
+
+/* Processors that this process may use: affinity and cgroup quota; at least 1. */
+int allowed_processors(void);
+
+/* The quota in whole processors, 0 for none; `groups` is a file like /proc/self/cgroup, root like /sys/fs/cgroup. */
+int64_t cgroup_limit(const char *groups, const char *root);
+
+/* ---- environment.c --------------------------------------------------------------------------------------------------- */
+
+enum { THREADS_MAX = 512 };
+
+/* What the environment asks for; 0 and NULL where it asks for nothing, or for what cannot be had. */
+struct environment {
+    int threads;
+    const char *threads_source; /* the variable that threads is from */
+    const struct isa *isa;
+};
+
+const struct environment *environment(void);
+
 /* ---- dispatch.c, kernels/ ---------------------------------------------------------------------------------------------
  * One struct kernels per instruction set and dtype, filled in by kernels/template.h.
  */
@@ -103,6 +127,9 @@ struct kernels {
 
 /* The kernels of the instruction set in use. */
 const struct kernels *kernels_for(int32_t dtype);
+
+/* The row of dispatch.c's table with this name, or NULL if there is none or the processor cannot run it. */
+const struct isa *available_isa(const char *name);
 
 /* One per instruction set, by dtype; kernels/<isa>.c defines them. */
 extern const struct kernels *const kernels_generic[2];

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Scratch memory. A block begins with a header of one cache line, before the address that is handed out.
+ *
+ * The library's own allocator keeps the largest of the blocks released lately for the next call: taking and keeping it is
+ * one atomic exchange, so that calls from many threads never wait for each other.
+ */
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "internal.h"
+
+enum { KEPT_BYTES_MAX = 16 << 20 };
+
+struct block {
+    _Alignas(CACHE_LINE) void *base; /* as the host's allocator gave it */
+    size_t bytes;                    /* after the header */
+};
+
+static _Atomic(struct block *) kept;
+
+static struct block *new_block(size_t bytes)
+{
+    void *memory;
+    size_t rounded = (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    if (rounded < bytes || rounded > SIZE_MAX - sizeof(struct block) ||
+        posix_memalign(&memory, CACHE_LINE, sizeof(struct block) + rounded) != 0) {
+        return NULL;
+    }
+    struct block *block = memory;
+    block->bytes = rounded;
+    return block;
+}
+
+static void *take_own(size_t bytes)
+{
+    struct block *block = atomic_exchange(&kept, NULL);
+    if (!block || block->bytes < bytes) {
+        free(block);
+        block = new_block(bytes);
+    }
+    return block ? block + 1 : NULL;
+}
+
+static void release_own(void *memory)
+{
+    struct block *block = (struct block *)memory - 1, *other = atomic_exchange(&kept, NULL);
+    if (other && other->bytes > block->bytes) {
+        struct block *larger = other;
+        other = block;
+        block = larger;
+    }
+    free(other);
+    if (block->bytes <= KEPT_BYTES_MAX) {
+        block = atomic_exchange(&kept, block);
+    }
+    free(block);
+}
+
+/* What is asked of a host: room for the header and for an address that is not aligned, as a host's malloc would give. */
+static size_t host_bytes(size_t bytes) { return bytes + sizeof(struct block) + CACHE_LINE; }
+
+static void *take_from_host(const chanconv_context_options *options, size_t bytes)
+{
+    void *base = host_bytes(bytes) > bytes ? options->allocate(options->host, host_bytes(bytes)) : NULL;
+    if (!base) {
+        return NULL;
+    }
+    uintptr_t end_of_header = ((uintptr_t)base + sizeof(struct block) + CACHE_LINE - 1) & ~(uintptr_t)(CACHE_LINE - 1);
+    struct block *block = (struct block *)end_of_header - 1;
+    block->base = base;
+    return block + 1;
+}
+
+void *take_scratch(chanconv_context *context, size_t bytes)
+{
+    bool host = context && context->options.allocate;
+    return host ? take_from_host(&context->options, bytes) : take_own(bytes);
+}
+
+void release_scratch(chanconv_context *context, void *memory, size_t bytes)
+{
+    if (!memory) {
+        return;
+    }
+    if (context && context->options.allocate) {
+        const chanconv_context_options *options = &context->options;
+        options->release(options->host, ((struct block *)memory - 1)->base, host_bytes(bytes));
+    } else {
+        release_own(memory);
+    }
+}
