@@ -146,19 +146,22 @@ extern const struct kernels *const kernels_neon[2];
 void *take_scratch(chanconv_context *context, size_t bytes);
 void release_scratch(chanconv_context *context, void *block, size_t bytes);
 
-/* ---- threads.c --------------------------------------------------------------------------------------------------------- */
-
-/* Threads a call with this context may use: at least 1. */
-int context_threads(const chanconv_context *context);
-
-/* Runs task(data, i) for i in 0 .. count - 1 on at most `threads` threads, the caller's among them, and returns when all
- * are done. Item i of count runs as an item of its own: task must not depend on which thread runs it. Serial if threads
- * or count is 1, inside another parallel(), or while another call has the library's threads. */
-void parallel(chanconv_context *context, int threads, int64_t count, chanconv_task task, void *data);
+/* ---- context.c --------------------------------------------------------------------------------------------------------- */
 
 struct chanconv_context {
     chanconv_context_options options;
 };
+
+/* Threads a call with this context may use: at least 1. */
+int context_threads(const chanconv_context *context);
+
+/* ---- threads.c --------------------------------------------------------------------------------------------------------- */
+
+/* Runs task(data, i) for i in 0 .. count - 1 on at most `threads` threads, the caller's among them, and returns when all
+ * are done. Item i of count runs as an item of its own: task must not depend on which thread runs it. Serial if threads
+ * or count is 1, inside another parallel(), or while another call has the library's threads. Every thread computes with
+ * the caller's rounding mode and other floating-point settings. */
+void parallel(chanconv_context *context, int threads, int64_t count, chanconv_task task, void *data);
 
 /* ---- geometry.c -------------------------------------------------------------------------------------------------------- */
 

@@ -1,70 +1,296 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Contexts and the number of threads. */
+ *
+ * The thread pool. A call takes the whole pool, or none of it if another call has it, and offers its job to as many
+ * workers as it wants. Each worker has a slot of its own:
+ *
+ *     NULL      no job                   the caller offers: NULL -> job, and withdraws: job -> NULL
+ *     job       offered                  the worker accepts: job -> running
+ *     running   the worker is at it      the worker is done: running -> NULL
+ *
+ * The caller works too. When no item is left it withdraws the job from the workers that have not begun, so that it never
+ * waits for a thread that the system was slow to wake, and waits for the others. After that nobody knows of the job, which
+ * lies on the caller's stack.
+ *
+ * Waiting is a short spin, which a series of calls finds still going, and then sleep. Workers are started when first
+ * wanted, never end, and are never joined; a child after fork begins with an empty pool.
+ */
+#include <fenv.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <time.h>
 
 #include "internal.h"
 
-static _Atomic int threads_set; /* by chanconv_set_num_threads(); 0: not yet */
+enum { SPIN_NANOSECONDS = 50000, STACK_BYTES = 1 << 20 };
 
-int chanconv_get_num_threads(void)
+struct job {
+    _Alignas(CACHE_LINE) _Atomic int64_t next; /* the first item that nobody has taken */
+    _Alignas(CACHE_LINE) int64_t count;
+    chanconv_task task;
+    void *data;
+    bool spin;                                 /* wait awake: every thread can have a processor to itself */
+    fenv_t floating_point;                     /* the caller's */
+};
+
+typedef _Atomic(struct job *) slot_t;
+
+struct worker {
+    _Alignas(CACHE_LINE) slot_t slot;
+    _Atomic bool asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+static struct pool {
+    _Atomic bool taken;        /* by a call: guards the two that follow */
+    bool fork_handled;
+    int started;               /* workers */
+    _Atomic bool caller_asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    struct worker worker[THREADS_MAX - 1];
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+
+static struct job running; /* its address is a mark */
+
+static _Thread_local bool in_parallel;
+
+/* ---- Waiting ---------------------------------------------------------------------------------------------------------- */
+
+static inline void pause_processor(void)
 {
-    int set = atomic_load_explicit(&threads_set, memory_order_relaxed);
-    if (set) {
-        return set;
-    }
-    int wanted = environment()->threads;
-    return wanted ? wanted : (int)min64(cpu_info()->processors, THREADS_MAX);
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
 }
 
-int chanconv_set_num_threads(int n)
+static int64_t nanoseconds(void)
 {
-    if (n >= 1) {
-        atomic_store_explicit(&threads_set, (int)min64(n, THREADS_MAX), memory_order_relaxed);
-    }
-    return chanconv_get_num_threads();
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-const char *chanconv_num_threads_source(void)
+/* Spins while the slot is empty (or while it is not); false if that went on for too long. */
+static bool spin_while(slot_t *slot, bool empty)
 {
-    if (atomic_load_explicit(&threads_set, memory_order_relaxed)) {
-        return "chanconv_set_num_threads";
+    enum { LOOKS = 32 }; /* at the slot between two looks at the clock */
+    int64_t end = 0, now = 0;
+    for (; now <= end; now = nanoseconds()) {
+        for (int i = 0; i < LOOKS; i++) {
+            if (!atomic_load_explicit(slot, memory_order_acquire) != empty) {
+                return true;
+            }
+            pause_processor();
+        }
+        end = end ? end : nanoseconds() + SPIN_NANOSECONDS;
     }
-    return environment()->threads ? environment()->threads_source : "processors";
+    return false;
 }
 
-int context_threads(const chanconv_context *context)
+/* Who sets a slot and who falls asleep over it each write one variable and then read the other's, sequentially
+ * consistent: at least one of them sees that the other has been there. */
+static struct job *await_job(struct worker *worker, bool spin)
 {
-    int own = context ? context->options.threads : 0;
-    return own ? (int)min64(own, THREADS_MAX) : chanconv_get_num_threads();
+    if (spin && spin_while(&worker->slot, true)) {
+        return atomic_load(&worker->slot);
+    }
+    struct job *job;
+    pthread_mutex_lock(&worker->lock);
+    atomic_store(&worker->asleep, true);
+    while (!(job = atomic_load(&worker->slot))) {
+        pthread_cond_wait(&worker->wake, &worker->lock);
+    }
+    atomic_store(&worker->asleep, false);
+    pthread_mutex_unlock(&worker->lock);
+    return job;
 }
 
-chanconv_status chanconv_context_create(const chanconv_context_options *options, chanconv_context **context)
+static void offer(struct worker *worker, struct job *job)
 {
-    if (!context) {
-        return CHANCONV_BAD_STRUCT;
+    atomic_store(&worker->slot, job);
+    if (atomic_load(&worker->asleep)) {
+        pthread_mutex_lock(&worker->lock);
+        pthread_cond_signal(&worker->wake);
+        pthread_mutex_unlock(&worker->lock);
     }
-    *context = NULL;
-    if (!options || options->struct_size != sizeof *options || options->threads < 0 ||
-        !options->allocate != !options->release) {
-        return CHANCONV_BAD_STRUCT;
-    }
-    *context = malloc(sizeof **context);
-    if (!*context) {
-        return CHANCONV_NO_MEMORY;
-    }
-    (*context)->options = *options;
-    return CHANCONV_OK;
 }
 
-void chanconv_context_destroy(chanconv_context *context) { free(context); }
+static void report_done(struct worker *worker)
+{
+    atomic_store(&worker->slot, NULL);
+    if (atomic_load(&pool.caller_asleep)) {
+        pthread_mutex_lock(&pool.lock);
+        pthread_cond_signal(&pool.done);
+        pthread_mutex_unlock(&pool.lock);
+    }
+}
+
+/* A thread that is cancelled while it sleeps here would take the job away from under the workers. */
+static void await_done(struct worker *worker, bool spin)
+{
+    if (spin && spin_while(&worker->slot, false)) {
+        return;
+    }
+    int cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+    pthread_mutex_lock(&pool.lock);
+    atomic_store(&pool.caller_asleep, true);
+    while (atomic_load(&worker->slot)) {
+        pthread_cond_wait(&pool.done, &pool.lock);
+    }
+    atomic_store(&pool.caller_asleep, false);
+    pthread_mutex_unlock(&pool.lock);
+    pthread_setcancelstate(cancel_state, NULL);
+}
+
+/* ---- Workers ---------------------------------------------------------------------------------------------------------- */
+
+static void run_items(struct job *job)
+{
+    int64_t item;
+    in_parallel = true;
+    while ((item = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed)) < job->count) {
+        job->task(job->data, item);
+    }
+    in_parallel = false;
+}
+
+static void *work(void *argument)
+{
+    struct worker *worker = argument;
+    bool spin = false;
+    for (;;) {
+        struct job *job = await_job(worker, spin);
+        if (atomic_compare_exchange_strong(&worker->slot, &job, &running)) {
+            spin = job->spin;
+            fesetenv(&job->floating_point);
+            run_items(job);
+            report_done(worker);
+        }
+    }
+    return NULL;
+}
+
+/* In the child, after fork: no worker is there any more, and what another thread did to the pool is unfinished. */
+static void forget_pool(void)
+{
+    pool.started = 0;
+    pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    atomic_store(&pool.caller_asleep, false);
+    atomic_store(&pool.taken, false);
+}
+
+static void prepare(struct worker *worker)
+{
+    atomic_store(&worker->slot, NULL);
+    atomic_store(&worker->asleep, false);
+    worker->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    worker->wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+}
+
+/* Signals are for the program's own threads to handle; those that an instruction raises stay with it. */
+static void block_signals(sigset_t *before)
+{
+    static const int raised[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof raised / sizeof *raised; i++) {
+        sigdelset(&blocked, raised[i]);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
+static bool start_thread(struct worker *worker)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t signals;
+    if (pthread_attr_init(&attributes) != 0) {
+        return false;
+    }
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    block_signals(&signals);
+    bool started = pthread_create(&thread, &attributes, work, worker) == 0;
+    pthread_sigmask(SIG_SETMASK, &signals, NULL);
+    pthread_attr_destroy(&attributes);
+    return started;
+}
+
+/* Returns how many of the workers wanted there are: fewer if the system refuses threads. */
+static int start_workers(int wanted)
+{
+    pool.fork_handled = pool.fork_handled || pthread_atfork(NULL, NULL, forget_pool) == 0;
+    while (pool.fork_handled && pool.started < wanted) {
+        struct worker *worker = &pool.worker[pool.started];
+        prepare(worker);
+        if (!start_thread(worker)) {
+            break;
+        }
+        pool.started++;
+    }
+    return (int)min64(pool.started, wanted);
+}
+
+/* ---- Jobs ------------------------------------------------------------------------------------------------------------- */
+
+static void run_with_workers(struct job *job, int workers)
+{
+    for (int i = 0; i < workers; i++) {
+        offer(&pool.worker[i], job);
+    }
+    run_items(job);
+    for (int i = 0; i < workers; i++) {
+        struct job *offered = job;
+        if (!atomic_compare_exchange_strong(&pool.worker[i].slot, &offered, NULL)) {
+            await_done(&pool.worker[i], job->spin);
+        }
+    }
+}
+
+/* False if another call has the pool. */
+static bool run_in_pool(struct job *job, int threads)
+{
+    if (atomic_exchange_explicit(&pool.taken, true, memory_order_acquire)) {
+        return false;
+    }
+    run_with_workers(job, start_workers(threads - 1));
+    atomic_store_explicit(&pool.taken, false, memory_order_release);
+    return true;
+}
+
+/* An item on a thread of the host, which may have floating-point settings of its own. */
+static void run_for_host(void *data, int64_t item)
+{
+    struct job *job = data;
+    bool nested = in_parallel;
+    fenv_t own;
+    fegetenv(&own);
+    fesetenv(&job->floating_point);
+    in_parallel = true;
+    job->task(job->data, item);
+    in_parallel = nested;
+    fesetenv(&own);
+}
 
 void parallel(chanconv_context *context, int threads, int64_t count, chanconv_task task, void *data)
 {
-    bool host = context && context->options.parallel_for;
-    if (host && threads > 1 && count > 1) {
-        context->options.parallel_for(context->options.host, count, task, data);
-        return;
+    threads = (int)min64(min64(threads, count), THREADS_MAX);
+    if (threads > 1 && !in_parallel) {
+        struct job job = {.count = count, .task = task, .data = data, .spin = threads <= cpu_info()->processors};
+        fegetenv(&job.floating_point);
+        if (context && context->options.parallel_for) {
+            context->options.parallel_for(context->options.host, count, run_for_host, &job);
+            return;
+        }
+        if (run_in_pool(&job, threads)) {
+            return;
+        }
     }
     for (int64_t i = 0; i < count; i++) {
         task(data, i);
