@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * AVX2 with FMA: 16 registers of 32 bytes. */
+#include "../internal.h"
+
 #if defined(__x86_64__)
 #define ISA avx2
 #define TARGET __attribute__((target("avx2,fma")))

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * AVX-512 (F, DQ, BW, VL) with FMA: 32 registers of 64 bytes. */
+#include "../internal.h"
+
 #if defined(__x86_64__)
 #define ISA avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))

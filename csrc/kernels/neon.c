@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * NEON of AArch64 (always there): 32 registers of 16 bytes, with FMA. */
+#include "../internal.h"
+
 #if defined(__aarch64__)
 #define ISA neon
 #define TARGET

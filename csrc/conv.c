@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The passes of a convolution: validate, choose an algorithm, run it. Algorithms stand in an ordered list, best first;
+ * each may decline, the general one last.
+ */
+#include "internal.h"
+
+/* The order of preference of "auto". im2col comes after gemm, which declines nothing: it runs only when asked for. */
+static const struct algorithm *const algorithms[] = {&algorithm_gemm, &algorithm_im2col};
+enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
+
+static const char *const algorithm_name[CHANCONV_ALGORITHM_COUNT] = {"auto",     "gemm", "direct",
+                                                                     "winograd", "fft",  "im2col"};
+
+/* Why an algorithm is out for this call, or NULL if it may be taken. */
+static const char *refusal(const struct algorithm *algorithm, const struct geometry *g, chanconv_pass pass)
+{
+    if (g->algorithm != CHANCONV_AUTO && g->algorithm != (int32_t)algorithm->id) {
+        return "another algorithm was asked for";
+    }
+    return algorithm->decline ? algorithm->decline(g, pass) : NULL;
+}
+
+static const struct algorithm *choose(const struct geometry *g, chanconv_pass pass)
+{
+    for (int i = 0; i < ALGORITHMS; i++) {
+        if (!refusal(algorithms[i], g, pass)) {
+            return algorithms[i];
+        }
+    }
+    return NULL;
+}
+
+static chanconv_status cannot(const struct geometry *g, chanconv_error *error)
+{
+    return fail(error, CHANCONV_BAD_ALGORITHM, "algorithm",
+                "\"%s\" cannot compute this shape; \"auto\", \"gemm\" and \"im2col\" can",
+                algorithm_name[g->algorithm]);
+}
+
+/* An array that has elements must have an address. */
+static bool missing(const void *array, int64_t count) { return !array && count > 0; }
+
+static int64_t count_x(const struct geometry *g) { return g->n * g->h * g->w * g->c; }
+static int64_t count_y(const struct geometry *g) { return g->n * g->oh * g->ow * g->k; }
+static int64_t count_kernel(const struct geometry *g) { return g->kh * g->kw * g->cg * g->k; }
+
+static chanconv_status null_pointer(chanconv_error *error, const char *argument)
+{
+    return fail(error, CHANCONV_BAD_STRUCT, argument, "expected an address, got NULL");
+}
+
+static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+                           const struct arrays *arrays, chanconv_error *error)
+{
+    const struct algorithm *algorithm = choose(g, pass);
+    if (!algorithm) {
+        return cannot(g, error);
+    }
+    const chanconv_status status = algorithm->run(context, g, pass, arrays);
+    return status == CHANCONV_NO_MEMORY
+               ? fail(error, status, "memory", "there is not enough for the workspace of this call")
+               : status;
+}
+
+chanconv_status chanconv_conv_forward(chanconv_context *context, const chanconv_conv *conv, const void *x,
+                                      const void *kernel, const void *bias, void *y, chanconv_error *error)
+{
+    struct geometry g;
+    const chanconv_status status = resolve(conv, &g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    if (missing(x, count_x(&g)) || missing(kernel, count_kernel(&g)) || missing(y, count_y(&g))) {
+        return null_pointer(error, missing(x, count_x(&g)) ? "x" : missing(y, count_y(&g)) ? "y" : "kernel");
+    }
+    if (count_y(&g) == 0) {
+        return CHANCONV_OK;
+    }
+    const struct arrays arrays = {.x = x, .kernel = kernel, .bias = bias, .out = y};
+    return run(context, &g, CHANCONV_FORWARD, &arrays, error);
+}
+
+/* grad_x, and with bias and activation the transposed convolution. */
+static chanconv_status grad_x(chanconv_context *context, const struct geometry *g, const void *y, const void *kernel,
+                              const void *bias, void *x, chanconv_error *error)
+{
+    if (missing(y, count_y(g)) || missing(kernel, count_kernel(g)) || missing(x, count_x(g))) {
+        return null_pointer(error, missing(y, count_y(g)) ? "y" : missing(x, count_x(g)) ? "x" : "kernel");
+    }
+    if (count_x(g) == 0) {
+        return CHANCONV_OK;
+    }
+    const struct arrays arrays = {.y = y, .kernel = kernel, .bias = bias, .out = x};
+    return run(context, g, CHANCONV_GRAD_X, &arrays, error);
+}
+
+chanconv_status chanconv_conv_grad_x(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                     const void *kernel, void *grad_x_, chanconv_error *error)
+{
+    struct geometry g;
+    const chanconv_status status = resolve(conv, &g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    g.activation.kind = CHANCONV_IDENTITY;
+    return grad_x(context, &g, grad_y, kernel, NULL, grad_x_, error);
+}
+
+chanconv_status chanconv_conv_transpose(chanconv_context *context, const chanconv_conv *conv, const void *y,
+                                        const void *kernel, const void *bias, void *x, chanconv_error *error)
+{
+    struct geometry g;
+    const chanconv_status status = resolve(conv, &g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    if (g.mode != CHANCONV_ZEROS) {
+        return fail(error, CHANCONV_BAD_PADDING_MODE, "padding_mode", "a transposed convolution pads with zeros only");
+    }
+    return grad_x(context, &g, y, kernel, bias, x, error);
+}
+
+static chanconv_status grad_kernel(chanconv_context *context, const struct geometry *g, const void *grad_y,
+                                   const void *x, void *grad, chanconv_error *error)
+{
+    if (count_kernel(g) == 0) {
+        return CHANCONV_OK;
+    }
+    const struct arrays arrays = {.x = x, .y = grad_y, .out = grad};
+    return run(context, g, CHANCONV_GRAD_KERNEL, &arrays, error);
+}
+
+/* What both forms of the gradient of the kernel begin with; images: gradients that are written. */
+static chanconv_status begin_grad_kernel(const chanconv_conv *conv, struct geometry *g, const void *grad_y,
+                                         const void *x, const void *grad, bool per_sample, chanconv_error *error)
+{
+    const chanconv_status status = resolve(conv, g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    int64_t gradients;
+    if (!mul(count_kernel(g) * (int64_t)g->item, per_sample ? max64(g->n, 1) : 1, &gradients)) {
+        return fail(error, CHANCONV_BAD_KERNEL, "kernel", "its gradients for each of %lld images are too large",
+                    (long long)g->n);
+    }
+    if (missing(grad_y, count_y(g)) || missing(x, count_x(g)) || missing(grad, per_sample && !g->n ? 0 : gradients)) {
+        return null_pointer(error, missing(grad_y, count_y(g)) ? "grad_y" : missing(x, count_x(g)) ? "x" : "kernel");
+    }
+    return CHANCONV_OK;
+}
+
+chanconv_status chanconv_conv_grad_kernel(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                          const void *x, void *grad, chanconv_error *error)
+{
+    struct geometry g;
+    const chanconv_status status = begin_grad_kernel(conv, &g, grad_y, x, grad, false, error);
+    return status == CHANCONV_OK ? grad_kernel(context, &g, grad_y, x, grad, error) : status;
+}
+
+chanconv_status chanconv_conv_grad_kernel_per_sample(chanconv_context *context, const chanconv_conv *conv,
+                                                     const void *grad_y, const void *x, void *grads,
+                                                     chanconv_error *error)
+{
+    struct geometry g;
+    chanconv_status status = begin_grad_kernel(conv, &g, grad_y, x, grads, true, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    const int64_t images = g.n;
+    g.n = 1;
+    for (int64_t i = 0; i < images && status == CHANCONV_OK; i++) {
+        status = grad_kernel(context, &g, at(grad_y, i * g.y_image, g.item), at(x, i * g.x_image, g.item),
+                             at(grads, i * count_kernel(&g), g.item), error);
+    }
+    return status;
+}
+
+chanconv_status chanconv_conv_grad_bias(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                        void *grad_bias, chanconv_error *error)
+{
+    struct geometry g;
+    const chanconv_status status = resolve(conv, &g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    if (missing(grad_y, count_y(&g)) || missing(grad_bias, g.k)) {
+        return null_pointer(error, missing(grad_bias, g.k) ? "grad_bias" : "grad_y");
+    }
+    if (g.k == 0) {
+        return CHANCONV_OK;
+    }
+    /* The gradient of the kernel of a 1x1 convolution of one channel whose x is 1 everywhere. Every pitch of that x is
+     * 0: it is one number. */
+    static const union {
+        uint64_t bits;
+        unsigned char bytes[8];
+    } one[2] = {{.bits = UINT64_C(0x3f8000003f800000)}, {.bits = UINT64_C(0x3ff0000000000000)}};
+    struct geometry ones = {
+        .dtype = g.dtype, .item = g.item, .n = g.n, .h = g.oh, .w = g.ow, .c = 1, .kh = 1, .kw = 1, .k = g.k,
+        .oh = g.oh, .ow = g.ow, .groups = 1, .cg = 1, .kg = g.k, .stride = {1, 1}, .dilation = {1, 1},
+        .y_pixel = g.y_pixel, .y_row = g.y_row, .y_image = g.y_image, .algorithm = CHANCONV_GEMM,
+    };
+    return grad_kernel(context, &ones, grad_y, &one[g.dtype], grad_bias, error);
+}
+
+/* The other algorithms of "auto", and why they stood back. */
+static void list_declined(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
+{
+    for (int id = CHANCONV_GEMM; id < CHANCONV_ALGORITHM_COUNT; id++) {
+        plan->declined[id] = "it has no kernel for this shape";
+    }
+    for (int i = 0; i < ALGORITHMS; i++) {
+        const char *reason = refusal(algorithms[i], g, pass);
+        plan->declined[algorithms[i]->id] = reason ? reason : "another comes first";
+    }
+    plan->declined[plan->algorithm] = NULL;
+}
+
+chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_conv *conv, chanconv_pass pass,
+                                   chanconv_plan *plan, chanconv_error *error)
+{
+    struct geometry g;
+    if (!plan || plan->struct_size != sizeof *plan) {
+        return fail(error, CHANCONV_BAD_STRUCT, "plan", "expected struct_size to be sizeof(chanconv_plan)");
+    }
+    if (pass < CHANCONV_FORWARD || pass > CHANCONV_GRAD_KERNEL) {
+        return fail(error, CHANCONV_BAD_STRUCT, "pass", "expected 0 .. 2, got %d", (int)pass);
+    }
+    const chanconv_status status = resolve(conv, &g, error);
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    const struct algorithm *algorithm = choose(&g, pass);
+    if (!algorithm) {
+        return cannot(&g, error);
+    }
+    *plan = (chanconv_plan){
+        .struct_size = sizeof *plan, .algorithm = algorithm->id,
+        .threads = context_threads(context),
+        .flops = 2.0 * (double)count_y(&g) * (double)(g.kh * g.kw * g.cg),
+        .bytes = (double)g.item * ((double)count_x(&g) + (double)count_kernel(&g) + (double)count_y(&g)),
+    };
+    algorithm->plan(&g, pass, plan);
+    list_declined(&g, pass, plan);
+    return CHANCONV_OK;
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The blocked product behind the forward pass and the gradient of x. A block is some output rows and columns of one
+ * image and group; the loops in it are, from the outside: passes over the reduction, panels of columns, output rows,
+ * register tiles along the row. So a panel of B (a pass long) stays in the second-level cache while all pixels of the
+ * block go by.
+ */
+#include <string.h>
+
+#include "gemm.h"
+
+/* Steps of the reduction in a pass: B then has PASS_STEPS rows, 200 KiB in a panel of 128 bytes. Longer is better as
+ * long as that stays in the second-level cache: C is loaded and stored once a pass. */
+enum { PASS_STEPS = 1600, SEGMENTS_MAX = 256 };
+
+/* With fewer pixels than this a panel of B is used too seldom to be worth its copy. */
+enum { PIXELS_IN_PLACE = 64 };
+
+/* Blocks of fewer pixels than this are not cut further for the sake of threads. */
+enum { PIXELS_PER_UNIT = 56 };
+
+struct job {
+    struct correlation c;
+    bool copy;                  /* rows of x go through a band */
+    bool merged;                /* a row of taps is one run of x, taps[1] * c long */
+    bool clip;                  /* taps on rows of zeros are left out */
+    int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
+    int64_t rows, cols;         /* outputs of a block */
+    int64_t row_blocks, col_blocks, panel_blocks;
+    int64_t panels;
+    const void *b;              /* packed: panels one after the other; else the kernel itself */
+    bool packed;
+    atomic_bool finite;
+    void *bands;                /* one for each lane */
+    int64_t band_elements;
+    int threads;
+};
+
+/* ---- The plan of a job ------------------------------------------------------------------------------------------- */
+
+/* Rows (axis 0) or columns of x that `outputs` outputs reach over. */
+static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
+{
+    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
+}
+
+static int64_t window_bytes(const struct correlation *c, int64_t rows, int64_t cols)
+{
+    return reach(c, 0, rows) * reach(c, 1, cols) * c->x.c * (int64_t)c->kernels->item;
+}
+
+static struct window window_of(const struct correlation *c, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const int64_t top = row * c->stride[0] + c->origin[0], left = col * c->stride[1] + c->origin[1];
+    return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
+}
+
+/* A 1x1 kernel on dense images is one product over all their pixels: one long row. */
+static void flatten(struct correlation *c)
+{
+    const struct image *x = &c->x;
+    const bool pointwise = c->taps[0] == 1 && c->taps[1] == 1 && c->stride[0] == 1 && c->stride[1] == 1 &&
+                           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == x->h && c->ow == x->w;
+    if (!pointwise || x->row != x->w * x->pixel || c->y_row != c->ow * c->y_pixel) {
+        return;
+    }
+    c->ow *= c->oh;
+    c->oh = 1;
+    c->x.w = c->ow;
+    c->x.h = 1;
+    if (x->image == c->ow * x->pixel && c->y_image == c->ow * c->y_pixel) {
+        c->ow *= x->n;
+        c->x.w = c->ow;
+        c->x.n = 1;
+    }
+}
+
+static int64_t units_of(const struct job *job)
+{
+    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
+}
+
+/* The largest number of outputs along an axis, at most `most`, whose window fits a block. */
+static int64_t fitting(const struct correlation *c, int64_t cols, int64_t most)
+{
+    int64_t fit = 1;
+    while (fit < most && window_bytes(c, cols ? fit + 1 : 1, cols ? cols : fit + 1) <= BLOCK_BYTES) {
+        fit = min64(fit * 2, most);
+    }
+    while (fit > 1 && window_bytes(c, cols ? fit : 1, cols ? cols : fit) > BLOCK_BYTES) {
+        fit -= ceil_div(fit, 8);
+    }
+    return fit;
+}
+
+/* Smaller blocks, so that every thread has several. They do not change any sum. */
+static void spread(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
+    const int64_t kernel_bytes = job->runs * job->run_length * padded_columns(c->kernels, c->k) *
+                                 (int64_t)c->kernels->item;
+    const int64_t others = max64(c->x.n * c->groups, 1);
+    if (kernel_bytes <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
+        if (c->oh > 1) {
+            job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
+        } else {
+            job->cols = min64(job->cols, max64(c->ow * others / wanted, PIXELS_PER_UNIT));
+        }
+    }
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+    job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
+}
+
+static void plan(struct job *job, int threads)
+{
+    struct correlation *c = &job->c;
+    flatten(c);
+    const struct window all = window_of(c, 0, c->oh, 0, c->ow);
+    const bool dense = c->x.pixel == c->x.c;
+    job->threads = threads;
+    job->panels = panel_count(c->kernels, c->k);
+    job->copy = !inside(&c->x, &all) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1);
+    job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
+    job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
+    job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
+    job->cols = fitting(c, 0, c->ow);
+    job->rows = fitting(c, job->cols, c->oh);
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+    spread(job);
+    const struct window first = window_of(c, 0, job->rows, 0, job->cols);
+    job->band_elements = job->copy ? band_elements(&c->x, &first) : 0;
+}
+
+/* ---- B ------------------------------------------------------------------------------------------------------------- */
+
+/* Whether the kernel lies in memory as a matrix [taps * c][k]. */
+static bool is_matrix(const struct correlation *c)
+{
+    return c->kernel_k == 1 && (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
+           (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
+}
+
+static bool is_used_in_place(const struct correlation *c)
+{
+    return is_matrix(c) && !c->bounded && c->k % c->kernels->vl == 0 && c->x.n * c->oh * c->ow <= PIXELS_IN_PLACE;
+}
+
+static int64_t reduction(const struct job *job) { return job->runs * job->run_length; }
+
+static int64_t packed_elements(const struct job *job)
+{
+    return job->c.groups * reduction(job) * padded_columns(job->c.kernels, job->c.k);
+}
+
+static void *packed_panel(const struct job *job, int64_t group, const struct panel *panel)
+{
+    const int64_t columns = padded_columns(job->c.kernels, job->c.k);
+    return at(job->b, reduction(job) * (group * columns + panel->first), job->c.kernels->item);
+}
+
+/* Packs panel i % panels of group i / panels. */
+static void pack_panel(void *data, int lane, int64_t i)
+{
+    struct job *job = data;
+    const struct correlation *c = &job->c;
+    const struct kernels *kernels = c->kernels;
+    const int64_t group = i / job->panels;
+    const struct panel panel = panel_at(kernels, c->k, i % job->panels);
+    const int64_t width = panel.vectors * kernels->vl;
+    char *dst = packed_panel(job, group, &panel);
+    const char *src = at(c->kernel, group * c->kernel_group + panel.first * c->kernel_k, kernels->item);
+    bool finite = true;
+    (void)lane;
+    if (is_matrix(c)) {
+        finite = kernels->pack(dst, width, src, reduction(job), panel.columns, c->kernel_c, 1);
+    } else {
+        for (int64_t tap = 0; tap < c->taps[0] * c->taps[1]; tap++) {
+            const int64_t offset = tap / c->taps[1] * c->kernel_tap[0] + tap % c->taps[1] * c->kernel_tap[1];
+            finite &= kernels->pack(at(dst, tap * c->x.c * width, kernels->item), width,
+                                    at(src, offset, kernels->item), c->x.c, panel.columns, c->kernel_c, c->kernel_k);
+        }
+    }
+    if (!finite) {
+        atomic_store_explicit(&job->finite, false, memory_order_relaxed);
+    }
+}
+
+/* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
+
+/* A block of work: outputs row .. row + rows - 1, col .. col + cols - 1 of image n, and some panels of a group. */
+struct block {
+    int64_t n, group, row, rows, col, cols, panel, panels;
+    struct band band;
+};
+
+/* A pass: steps begin .. end - 1 of each of the runs first .. first + count - 1. */
+struct pass {
+    int64_t first, count, begin, end;
+};
+
+static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
+
+static int64_t runs_per_pass(const struct job *job)
+{
+    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
+}
+
+static int64_t pass_count(const struct job *job)
+{
+    return max64(ceil_div(job->runs, runs_per_pass(job)) * pieces_of(job), 1);
+}
+
+static struct pass pass_at(const struct job *job, int64_t i)
+{
+    const int64_t pieces = pieces_of(job), per_pass = runs_per_pass(job), first = i / pieces * per_pass;
+    const int64_t piece = i % pieces;
+    return (struct pass){
+        .first = first, .count = min64(per_pass, job->runs - first),
+        .begin = job->run_length * piece / pieces, .end = job->run_length * (piece + 1) / pieces,
+    };
+}
+
+/* Where the runs of a pass start, from the first tap of an output pixel and from the top of a panel. */
+static void list_segments(const struct job *job, const struct band *band, const struct pass *pass, int64_t b_row,
+                          struct segment *segment)
+{
+    const struct correlation *c = &job->c;
+    const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
+    for (int64_t i = 0; i < pass->count; i++) {
+        const int64_t run = pass->first + i;
+        segment[i].a = run / runs_in_row * c->dilation[0] * band->row +
+                       run % runs_in_row * c->dilation[1] * band->pixel + pass->begin;
+        segment[i].b = (run * job->run_length + pass->begin) * b_row;
+    }
+}
+
+/* The rows of taps of output row i that meet x, from *first to *end - 1: all of them, unless taps are clipped. */
+static void valid_taps(const struct job *job, int64_t i, int64_t *first, int64_t *end)
+{
+    const struct correlation *c = &job->c;
+    *first = 0;
+    *end = c->taps[0];
+    if (job->clip) {
+        const int64_t top = i * c->stride[0] + c->origin[0], d = c->dilation[0];
+        *first = top < 0 ? min64(ceil_div(-top, d), c->taps[0]) : 0;
+        *end = top < c->x.h ? max64(min64(ceil_div(c->x.h - top, d), c->taps[0]), *first) : *first;
+    }
+}
+
+/* The tiles along output row i of the block, for one panel and pass. */
+static void run_row(const struct job *job, const struct block *block, int64_t i, struct tile *tile,
+                    const struct panel *panel)
+{
+    const struct correlation *c = &job->c;
+    const struct kernels *kernels = c->kernels;
+    const struct band *band = &block->band;
+    /* Rows of A a multiple of 4 KiB apart fall on the same few lines of the first-level cache: then 8 at most. */
+    const bool alias = tile->a_row * (int64_t)kernels->item % 4096 == 0;
+    const int64_t tallest_tile = alias ? min64(tallest(kernels, panel), 8) : tallest(kernels, panel);
+    const int64_t tiles = ceil_div(block->cols, tallest_tile);
+    const int64_t rows = block->cols / tiles, taller = block->cols % tiles; /* split evenly */
+    const int64_t x_row = i * c->stride[0] + c->origin[0] - band->top;
+    int64_t col = block->col;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t mr = rows + (t < taller);
+        tile->a = at(band->base, x_row * band->row + (col * c->stride[1] + c->origin[1] - band->left) * band->pixel,
+                     kernels->item);
+        tile->c = at(c->y, block->n * c->y_image + i * c->y_row + col * c->y_pixel + block->group * c->y_group +
+                     panel->first, kernels->item);
+        kernels->tile[panel->vectors][mr](tile);
+        col += mr;
+    }
+}
+
+static void run_panel(const struct job *job, const struct block *block, const struct pass *pass,
+                      const struct panel *panel, bool first, bool last, const void *bias)
+{
+    const struct correlation *c = &job->c;
+    const size_t item = c->kernels->item;
+    struct segment segment[SEGMENTS_MAX];
+    struct tile tile = {
+        .length = pass->end - pass->begin, .a_row = c->stride[1] * block->band.pixel, .a_col = 1,
+        .b_row = job->packed ? panel->vectors * c->kernels->vl : c->kernel_c,
+        .b = job->packed ? packed_panel(job, block->group, panel)
+                         : at(c->kernel, block->group * c->kernel_group + panel->first, item),
+        .c_row = c->y_pixel, .bias = last ? bias : NULL, .columns = panel->columns, .accumulate = !first,
+    };
+    const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
+    list_segments(job, &block->band, pass, tile.b_row, segment);
+    for (int64_t i = block->row; i < block->row + block->rows; i++) {
+        int64_t begin, end;
+        valid_taps(job, i, &begin, &end);
+        begin = max64(begin * runs_in_row - pass->first, 0);
+        end = min64(end * runs_in_row - pass->first, pass->count);
+        tile.segment = segment + min64(begin, pass->count);
+        tile.segments = max64(end - begin, 0);
+        if (tile.segments > 0 || first || tile.bias) {
+            run_row(job, block, i, &tile, panel);
+        }
+    }
+}
+
+/* The bytes of the widest tile: vectors have 64 bytes at most. */
+enum { BIAS_BYTES = NV_MAX * 64 };
+
+/* Bias of a panel, padded to whole vectors as the tile reads it. */
+static const void *panel_bias(const struct job *job, const struct block *block, const struct panel *panel,
+                              char *buffer)
+{
+    const struct correlation *c = &job->c;
+    if (!c->bias) {
+        return NULL;
+    }
+    memset(buffer, 0, BIAS_BYTES);
+    memcpy(buffer, at(c->bias, block->group * c->k + panel->first, c->kernels->item),
+           (size_t)panel->columns * c->kernels->item);
+    return buffer;
+}
+
+/* The activation on columns first .. end - 1 of the block's pixels, while they are in the cache. */
+static void activate(const struct job *job, const struct block *block, int64_t first, int64_t end)
+{
+    const struct correlation *c = &job->c;
+    const bool dense = c->y_pixel == end - first;
+    for (int64_t i = block->row; i < block->row + block->rows; i++) {
+        char *y = at(c->y, block->n * c->y_image + i * c->y_row + block->col * c->y_pixel +
+                     block->group * c->y_group + first, c->kernels->item);
+        for (int64_t j = 0; j < (dense ? 1 : block->cols); j++) {
+            void *pixel = at(y, j * c->y_pixel, c->kernels->item);
+            c->kernels->activation[c->activation.kind]((dense ? block->cols : 1) * (end - first), c->activation.p,
+                                                       pixel, pixel);
+        }
+    }
+}
+
+static void run_block(const struct job *job, const struct block *block)
+{
+    const struct correlation *c = &job->c;
+    const int64_t passes = pass_count(job), end = block->panel + block->panels;
+    for (int64_t i = 0; i < passes; i++) {
+        const struct pass pass = pass_at(job, i);
+        for (int64_t p = block->panel; p < end; p++) {
+            _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
+            const struct panel panel = panel_at(c->kernels, c->k, p);
+            const void *bias = panel_bias(job, block, &panel, buffer);
+            run_panel(job, block, &pass, &panel, i == 0, i == passes - 1, bias);
+        }
+    }
+    if (c->activation.kind != CHANCONV_IDENTITY) {
+        const struct panel last = panel_at(c->kernels, c->k, end - 1);
+        activate(job, block, panel_at(c->kernels, c->k, block->panel).first, last.first + last.columns);
+    }
+}
+
+/* Whether a block can do without the copy that the job as a whole needs: its taps on padding have been clipped away. */
+static bool readable(const struct job *job, const struct window *window)
+{
+    const struct image *x = &job->c.x;
+    const bool runs = x->pixel == x->c || !job->merged || job->c.taps[1] == 1;
+    return job->clip && runs && inside(x, window);
+}
+
+/* Block i: panels fastest, then columns, rows, groups, images. */
+static void run_unit(void *data, int lane, int64_t i)
+{
+    const struct job *job = data;
+    const struct correlation *c = &job->c;
+    const int64_t p = i % job->panel_blocks, col = i / job->panel_blocks % job->col_blocks;
+    const int64_t row = i / job->panel_blocks / job->col_blocks % job->row_blocks;
+    const int64_t image = i / job->panel_blocks / job->col_blocks / job->row_blocks;
+    struct block block = {
+        .n = image / c->groups, .group = image % c->groups,
+        .row = row * job->rows, .rows = min64(job->rows, c->oh - row * job->rows),
+        .col = col * job->cols, .cols = min64(job->cols, c->ow - col * job->cols),
+        .panel = job->panels * p / job->panel_blocks,
+    };
+    block.panels = job->panels * (p + 1) / job->panel_blocks - block.panel;
+    struct window window = window_of(c, block.row, block.rows, block.col, block.cols);
+    if (job->clip) {
+        window.top = min64(max64(window.top, 0), c->x.h);
+        window.bottom = max64(min64(window.bottom, c->x.h), window.top);
+    }
+    struct image x = c->x;
+    x.data = at(x.data, block.group * c->x_group, x.item);
+    block.band = take_band(&x, block.n, &window, job->copy && !readable(job, &window),
+                           at(job->bands, lane * job->band_elements, x.item));
+    run_block(job, &block);
+}
+
+/* ---- The whole ---------------------------------------------------------------------------------------------------------- */
+
+static double flops(const struct correlation *c)
+{
+    return 2.0 * (double)(c->x.n * c->oh * c->ow) * (double)(c->taps[0] * c->taps[1] * c->x.c) *
+           (double)(c->k * c->groups);
+}
+
+static int64_t job_bytes(const struct job *job)
+{
+    return (packed_elements(job) * !is_used_in_place(&job->c) + job->threads * job->band_elements) *
+               (int64_t)job->c.kernels->item + 2 * CACHE_LINE;
+}
+
+int64_t correlation_bytes(const struct correlation *correlation, int threads)
+{
+    struct job job = {.c = *correlation};
+    plan(&job, threads);
+    return job_bytes(&job);
+}
+
+chanconv_status correlate(chanconv_context *context, const struct correlation *correlation)
+{
+    struct job job = {.c = *correlation};
+    if (job.c.x.n == 0 || job.c.oh < 1 || job.c.ow < 1 || job.c.k == 0) {
+        return CHANCONV_OK;
+    }
+    plan(&job, worthwhile_threads(context, flops(correlation)));
+    const size_t bytes = (size_t)job_bytes(&job);
+    char *scratch = take_scratch(context, bytes);
+    if (!scratch) {
+        return CHANCONV_NO_MEMORY;
+    }
+    job.packed = !is_used_in_place(&job.c);
+    job.b = scratch;
+    job.bands = at(scratch, job.packed ? packed_elements(&job) : 0, job.c.kernels->item);
+    atomic_init(&job.finite, true);
+    if (job.packed) {
+        run_units(context, job.threads, job.c.groups * job.panels, pack_panel, &job);
+    }
+    job.clip = job.packed && job.c.x.mode == CHANCONV_ZEROS && atomic_load(&job.finite);
+    const bool possible = !(job.c.bounded && job.copy && !job.clip);
+    if (possible) {
+        run_units(context, job.threads, units_of(&job), run_unit, &job);
+    }
+    release_scratch(context, scratch, bytes);
+    return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The general algorithm: each pass put as products for correlation.c and kernel_gradient.c. It declines nothing.
+ *
+ * Gradient of x. Row i of the padded x has a part in output row oh through tap r where oh * stride + r * dilation = i. So
+ * only taps with r * dilation = i (modulo stride) count: one residue of i modulo the stride, one subset of the taps,
+ *     r = r0 + j * step,  step = stride / gcd,  gcd = gcd(stride, dilation),
+ * and as j goes up by one, oh goes down by dilation / gcd. With the taps in reverse that is a correlation over grad_y with
+ * stride 1 and dilation / gcd: no scatter, and every element of grad_x is written once.
+ */
+#include <string.h>
+
+#include "gemm.h"
+
+/* ---- Forward ---------------------------------------------------------------------------------------------------------- */
+
+static struct image image_x(const struct geometry *g, const void *x)
+{
+    return (struct image){.data = x, .n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel,
+                          .row = g->x_row, .image = g->x_image, .mode = g->mode, .item = g->item};
+}
+
+static struct correlation forward(const struct geometry *g, const struct arrays *arrays)
+{
+    return (struct correlation){
+        .kernels = kernels_for(g->dtype), .x = image_x(g, arrays->x), .taps = {g->kh, g->kw},
+        .stride = {g->stride[0], g->stride[1]}, .dilation = {g->dilation[0], g->dilation[1]},
+        .origin = {-g->pad[0][0], -g->pad[1][0]}, .k = g->kg, .oh = g->oh, .ow = g->ow, .y = arrays->out,
+        .y_pixel = g->y_pixel, .y_row = g->y_row, .y_image = g->y_image, .kernel = arrays->kernel,
+        .kernel_tap = {g->kw * g->cg * g->k, g->cg * g->k}, .kernel_c = g->k, .kernel_k = 1, .groups = g->groups,
+        .x_group = g->cg, .y_group = g->kg, .kernel_group = g->kg, .bias = arrays->bias,
+        .activation = g->activation,
+    };
+}
+
+/* ---- Gradient of x ------------------------------------------------------------------------------------------------------ */
+
+/* A rectangle of the padded x, counted from the first cell of the padding, and where its gradient goes. */
+struct target {
+    int64_t first[2], size[2];
+    void *x;
+    int64_t pixel, row, image;
+};
+
+/* One axis of one residue: the taps r0, r0 + step, ... and the outputs first, first + stride, ... of the target. */
+struct phase {
+    int64_t r0, step, taps;
+    int64_t first, outputs, dilation, origin;
+};
+
+static int64_t gcd(int64_t a, int64_t b)
+{
+    while (b) {
+        const int64_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* Residues that have taps at all: r0 = 0 .. phases - 1 (later taps repeat them). */
+static int64_t phases(const struct geometry *g, int axis)
+{
+    return min64(axis ? g->kw : g->kh, g->stride[axis] / gcd(g->stride[axis], g->dilation[axis]));
+}
+
+static struct phase phase_at(const struct geometry *g, const struct target *target, int axis, int64_t r0)
+{
+    const int64_t stride = g->stride[axis], divisor = gcd(stride, g->dilation[axis]);
+    const int64_t taps = axis ? g->kw : g->kh, at_tap = r0 * g->dilation[axis];
+    struct phase p = {.r0 = r0, .step = stride / divisor, .dilation = g->dilation[axis] / divisor};
+    p.taps = (taps - 1 - r0) / p.step + 1;
+    /* The first cell of the target with the residue of tap r0. */
+    const int64_t ahead = (at_tap - target->first[axis]) % stride;
+    p.first = ahead < 0 ? ahead + stride : ahead;
+    p.outputs = p.first < target->size[axis] ? (target->size[axis] - 1 - p.first) / stride + 1 : 0;
+    /* Its output through tap r0, then back to the last tap, which comes first. */
+    p.origin = (target->first[axis] + p.first - at_tap) / stride - (p.taps - 1) * p.dilation;
+    return p;
+}
+
+static struct correlation phase_correlation(const struct geometry *g, const struct arrays *arrays,
+                                            const struct target *target, const struct phase *v,
+                                            const struct phase *h)
+{
+    const int64_t tap[2] = {g->kw * g->cg * g->k, g->cg * g->k};
+    const int64_t last = (v->r0 + (v->taps - 1) * v->step) * tap[0] + (h->r0 + (h->taps - 1) * h->step) * tap[1];
+    return (struct correlation){
+        .kernels = kernels_for(g->dtype),
+        .x = {.data = arrays->y, .n = g->n, .h = g->oh, .w = g->ow, .c = g->kg, .pixel = g->y_pixel,
+              .row = g->y_row, .image = g->y_image, .mode = CHANCONV_ZEROS, .item = g->item},
+        .taps = {v->taps, h->taps}, .stride = {1, 1}, .dilation = {v->dilation, h->dilation},
+        .origin = {v->origin, h->origin}, .k = g->cg, .oh = v->outputs, .ow = h->outputs,
+        .y = at(target->x, v->first * target->row + h->first * target->pixel, g->item),
+        .y_pixel = g->stride[1] * target->pixel, .y_row = g->stride[0] * target->row, .y_image = target->image,
+        .kernel = at(arrays->kernel, last, g->item), .kernel_tap = {-v->step * tap[0], -h->step * tap[1]},
+        .kernel_c = 1, .kernel_k = g->k, .groups = g->groups, .x_group = g->kg, .y_group = g->cg,
+        .kernel_group = g->kg, .bias = arrays->bias, .bounded = true,
+    };
+}
+
+/* Cells that no tap reaches: the empty sum, plus bias. */
+static void fill(const struct geometry *g, const struct target *target, const void *bias)
+{
+    for (int64_t i = 0; i < g->n * target->size[0]; i++) {
+        char *row = at(target->x, i / target->size[0] * target->image + i % target->size[0] * target->row, g->item);
+        for (int64_t j = 0; j < target->size[1]; j++) {
+            char *pixel = at(row, j * target->pixel, g->item);
+            if (bias) {
+                memcpy(pixel, bias, (size_t)g->c * g->item);
+            } else {
+                memset(pixel, 0, (size_t)g->c * g->item);
+            }
+        }
+    }
+}
+
+/* The activation on the whole target. */
+static void activate(const struct geometry *g, const struct target *target)
+{
+    const struct kernels *kernels = kernels_for(g->dtype);
+    const bool dense = target->pixel == g->c;
+    const int64_t count = dense ? target->size[1] * g->c : g->c;
+    for (int64_t i = 0; i < g->n * target->size[0]; i++) {
+        char *row = at(target->x, i / target->size[0] * target->image + i % target->size[0] * target->row, g->item);
+        for (int64_t j = 0; j < (dense ? 1 : target->size[1]); j++) {
+            void *pixel = at(row, j * target->pixel, g->item);
+            kernels->activation[g->activation.kind](count, g->activation.p, pixel, pixel);
+        }
+    }
+}
+
+static chanconv_status grad_target(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                                   const struct target *target)
+{
+    const int64_t rows = phases(g, 0), cols = phases(g, 1);
+    const bool one = rows * cols == 1 && g->stride[0] == 1 && g->stride[1] == 1;
+    chanconv_status status = CHANCONV_OK;
+    if (rows < g->stride[0] || cols < g->stride[1]) {
+        fill(g, target, arrays->bias);
+    }
+    for (int64_t i = 0; i < rows * cols && status == CHANCONV_OK; i++) {
+        const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
+        struct correlation c = phase_correlation(g, arrays, target, &v, &h);
+        if (one) {
+            c.activation = g->activation;
+        }
+        status = correlate(context, &c);
+    }
+    if (!one && g->activation.kind != CHANCONV_IDENTITY) {
+        activate(g, target);
+    }
+    return status;
+}
+
+static struct target interior(const struct geometry *g, void *x)
+{
+    return (struct target){.first = {g->pad[0][0], g->pad[1][0]}, .size = {g->h, g->w}, .x = x,
+                           .pixel = g->x_pixel, .row = g->x_row, .image = g->x_image};
+}
+
+/* ---- Gradient of x through a padding that copies cells --------------------------------------------------------------------- */
+
+/* Adds the gradient of a rectangle of padding to the cells of one image that it copies. */
+static void fold(const struct geometry *g, const struct target *border, void *x)
+{
+    const struct kernels *kernels = kernels_for(g->dtype);
+    for (int64_t i = 0; i < border->size[0]; i++) {
+        const int64_t row = source_index(g->mode, border->first[0] + i - g->pad[0][0], g->h);
+        for (int64_t j = 0; j < border->size[1]; j++) {
+            const int64_t col = source_index(g->mode, border->first[1] + j - g->pad[1][0], g->w);
+            kernels->add(g->c, at(border->x, i * border->row + j * border->pixel, g->item),
+                         at(x, row * g->x_row + col * g->x_pixel, g->item));
+        }
+    }
+}
+
+/* Rows of the largest piece of the padding's gradient: as many as fit a block. */
+static int64_t border_rows(const struct geometry *g, int64_t width)
+{
+    return max64(BLOCK_BYTES / max64(width * g->c * (int64_t)g->item, 1), 1);
+}
+
+/* One rectangle of padding of one image, piece by piece through `buffer`. */
+static chanconv_status grad_border(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                                   const int64_t first[2], const int64_t size[2], void *buffer, void *x)
+{
+    const int64_t step = border_rows(g, size[1]);
+    chanconv_status status = CHANCONV_OK;
+    for (int64_t i = 0; i < size[0] && size[1] > 0 && status == CHANCONV_OK; i += step) {
+        const struct target border = {
+            .first = {first[0] + i, first[1]}, .size = {min64(step, size[0] - i), size[1]}, .x = buffer,
+            .pixel = g->c, .row = size[1] * g->c,
+        };
+        status = grad_target(context, g, arrays, &border);
+        if (status == CHANCONV_OK) {
+            fold(g, &border, x);
+        }
+    }
+    return status;
+}
+
+/* Elements of the buffer for any piece of the padding. */
+static int64_t border_elements(const struct geometry *g)
+{
+    const int64_t width = g->w + g->pad[1][0] + g->pad[1][1], side = max64(g->pad[1][0], g->pad[1][1]);
+    const int64_t whole = min64(border_rows(g, width), max64(g->pad[0][0], g->pad[0][1])) * width;
+    return g->c * max64(whole, min64(border_rows(g, side), g->h) * side);
+}
+
+/* The four sides of the padding of every image: above, below, left, right. */
+static chanconv_status grad_borders(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
+{
+    const int64_t top = g->pad[0][0], bottom = g->pad[0][1], left = g->pad[1][0], right = g->pad[1][1];
+    const int64_t width = g->w + left + right;
+    const int64_t first[4][2] = {{0, 0}, {top + g->h, 0}, {top, 0}, {top, left + g->w}};
+    const int64_t size[4][2] = {{top, width}, {bottom, width}, {g->h, left}, {g->h, right}};
+    const size_t bytes = (size_t)border_elements(g) * g->item;
+    void *buffer = take_scratch(context, bytes);
+    chanconv_status status = buffer ? CHANCONV_OK : CHANCONV_NO_MEMORY;
+    struct geometry one = *g;
+    one.n = 1;
+    for (int64_t i = 0; i < 4 * g->n && status == CHANCONV_OK; i++) {
+        struct arrays image = *arrays;
+        image.y = at(arrays->y, i / 4 * g->y_image, g->item);
+        status = grad_border(context, &one, &image, first[i % 4], size[i % 4], buffer,
+                             at(arrays->out, i / 4 * g->x_image, g->item));
+    }
+    release_scratch(context, buffer, bytes);
+    return status;
+}
+
+static bool has_borders(const struct geometry *g)
+{
+    return g->mode != CHANCONV_ZEROS && (g->pad[0][0] || g->pad[0][1] || g->pad[1][0] || g->pad[1][1]);
+}
+
+static chanconv_status grad_x(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
+{
+    const struct target target = interior(g, arrays->out);
+    chanconv_status status = grad_target(context, g, arrays, &target);
+    if (status == CHANCONV_OK && has_borders(g)) {
+        status = grad_borders(context, g, arrays);
+    }
+    /* NaN and Inf in the kernel reach just the cells that the sum names: by way of col2im, which has no padding. */
+    return status == CORRELATE_NOT_FINITE ? algorithm_im2col.run(context, g, CHANCONV_GRAD_X, arrays) : status;
+}
+
+/* ---- The algorithm -------------------------------------------------------------------------------------------------------- */
+
+static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+                           const struct arrays *arrays)
+{
+    if (pass == CHANCONV_GRAD_X) {
+        return grad_x(context, g, arrays);
+    }
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        return kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
+    }
+    const struct correlation c = forward(g, arrays);
+    return correlate(context, &c);
+}
+
+static int64_t grad_x_bytes(const struct geometry *g, int threads)
+{
+    const struct arrays none = {0};
+    const struct target target = interior(g, NULL);
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < phases(g, 0) * phases(g, 1); i++) {
+        const struct phase v = phase_at(g, &target, 0, i / phases(g, 1)), h = phase_at(g, &target, 1, i % phases(g, 1));
+        const struct correlation c = phase_correlation(g, &none, &target, &v, &h);
+        bytes = max64(bytes, v.outputs > 0 && h.outputs > 0 ? correlation_bytes(&c, threads) : 0);
+    }
+    return bytes + (has_borders(g) ? border_elements(g) * (int64_t)g->item : 0);
+}
+
+static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
+{
+    const struct kernels *kernels = kernels_for(g->dtype);
+    const int64_t columns = pass == CHANCONV_GRAD_X ? g->cg : g->kg;
+    const struct arrays none = {0};
+    if (columns > 0 && g->n > 0) {
+        const struct panel panel = panel_at(kernels, columns, 0);
+        plan->tile[0] = (int32_t)tallest(kernels, &panel);
+        plan->tile[1] = (int32_t)(panel.vectors * kernels->vl);
+    }
+    if (pass == CHANCONV_FORWARD) {
+        const struct correlation c = forward(g, &none);
+        plan->workspace_bytes = columns > 0 ? correlation_bytes(&c, plan->threads) : 0;
+    } else if (pass == CHANCONV_GRAD_X) {
+        plan->workspace_bytes = columns > 0 ? grad_x_bytes(g, plan->threads) : 0;
+    } else {
+        plan->workspace_bytes = columns > 0 ? kernel_gradient_bytes(g, plan->threads) : 0;
+    }
+}
+
+const struct algorithm algorithm_gemm = {.id = CHANCONV_GEMM, .plan = plan, .run = run};

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * gemm.h - what the files of the blocked product share. One product serves all three passes; what differs is how a
+ * register tile finds its rows:
+ *
+ *   forward             rows of A are output pixels: runs of x, taps and channels long       (correlation.c)
+ *   gradient of x       the same on grad_y, once for each residue of the stride               (gemm.c, correlation.c)
+ *   gradient of kernel  rows of A are channels of x, the reduction runs over output pixels    (kernel_gradient.c)
+ *
+ * The im2col matrix is never written. Rows of x are read in place where all their taps lie within x; otherwise a block
+ * of padded rows is copied to a band first (band.c), which fits the second-level cache.
+ */
+#ifndef CHANCONV_GEMM_H
+#define CHANCONV_GEMM_H
+
+#include <stdatomic.h>
+
+#include "internal.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Bytes of x that one block works on: half of a second-level cache of the smaller kind. A constant, not the machine's:
+ * where it decides the order of a sum, the bits must not depend on the machine's caches. */
+enum { BLOCK_BYTES = 256 * 1024 };
+
+/* ---- Images and bands (band.c) ---- */
+
+/* The images that a pass reads: [n][h][w][c of a group], padded by mode. */
+struct image {
+    const void *data;
+    int64_t n, h, w, c;
+    int64_t pixel, row, image;
+    int32_t mode;
+    size_t item;
+};
+
+/* Rows of the padded image, counted from the first row of x, as a tile reads them. Row r starts at
+ * base + (r - top) * row; its first column is `left`. */
+struct band {
+    const void *base;
+    int64_t top, left;
+    int64_t row, pixel;
+};
+
+/* The part of an image that a block touches: rows top .. bottom - 1, columns left .. right - 1 of the padded image. */
+struct window {
+    int64_t top, bottom, left, right;
+};
+
+/* Whether the window lies within x, so that its rows can be read in place. */
+bool inside(const struct image *image, const struct window *window);
+
+/* Elements of a copy of the window. */
+int64_t band_elements(const struct image *image, const struct window *window);
+
+/* The window of image i: in place, or (copy) copied to dst, with padding written out. */
+struct band take_band(const struct image *image, int64_t i, const struct window *window, bool copy, void *dst);
+
+/* ---- Panels of B (panel.c) ---- */
+
+/* Columns of a product in panels of `vectors` vectors: as many as the widest tile that is tall, an odd one out wider or
+ * narrower. */
+struct panel {
+    int64_t first, columns; /* columns of the matrix */
+    int vectors;            /* the panel is so many vectors wide: columns, padded */
+};
+int64_t panel_count(const struct kernels *kernels, int64_t columns);
+struct panel panel_at(const struct kernels *kernels, int64_t columns, int64_t index);
+
+/* Columns of all panels together: `columns` rounded up to vectors. */
+int64_t padded_columns(const struct kernels *kernels, int64_t columns);
+
+/* Rows of the tallest tile for the panel. */
+static inline int64_t tallest(const struct kernels *kernels, const struct panel *panel)
+{
+    return kernels->mr_max[panel->vectors];
+}
+
+/* ---- Units of work (panel.c) ---- */
+
+/* Runs unit(data, lane, i) for i in 0 .. units - 1 on `lanes` threads; a lane does one unit at a time, so it can have
+ * scratch memory of its own. */
+void run_units(chanconv_context *context, int lanes, int64_t units, void (*unit)(void *data, int lane, int64_t i),
+               void *data);
+
+/* Threads worth taking for so much arithmetic. */
+int worthwhile_threads(const chanconv_context *context, double flops);
+
+/* ---- Correlation (correlation.c) ---- */
+
+/* A stride-1-or-more correlation with part of a kernel:
+ *   y[n][i][j][k] = sum over r < taps[0], s < taps[1], c of
+ *                   x[n][i * stride[0] + r * dilation[0] + origin[0]][j * ...][c] * kernel(r, s, c, k)  + bias[k] */
+struct correlation {
+    const struct kernels *kernels;
+    struct image x;             /* of the first group */
+    int64_t taps[2], stride[2], dilation[2], origin[2];
+    int64_t k;                  /* columns of a group */
+    int64_t oh, ow;
+    void *y;
+    int64_t y_pixel, y_row, y_image;
+    const void *kernel;         /* kernel(r, s, c, k) at r * kernel_tap[0] + s * kernel_tap[1] + c * kernel_c + k * kernel_k */
+    int64_t kernel_tap[2], kernel_c, kernel_k;
+    int64_t groups, x_group, y_group, kernel_group; /* distance from one group to the next; bias: k */
+    const void *bias;
+    chanconv_activation activation;
+    bool bounded;               /* taps outside x are no part of the sum at all, not even as zeros */
+};
+
+/* A status of correlate() alone: the sum is bounded, and the kernel has a value that zeros would not cancel. */
+#define CORRELATE_NOT_FINITE ((chanconv_status)-1)
+
+chanconv_status correlate(chanconv_context *context, const struct correlation *correlation);
+
+/* Bytes of scratch memory that correlate() takes with so many threads. */
+int64_t correlation_bytes(const struct correlation *correlation, int threads);
+
+/* ---- Gradient of the kernel (kernel_gradient.c) ---- */
+
+chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,
+                                const void *x, void *grad_kernel);
+int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads);
+
+#pragma GCC visibility pop
+
+#endif

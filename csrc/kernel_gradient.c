@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The gradient of the kernel: for each tap (r, s) a product of x turned over and grad_y,
+ *     grad_kernel[r][s][c][k] = sum over pixels of x[pixel + (r, s)][c] * grad_y[pixel][k].
+ * Channels of a pixel are contiguous in x, and so are those of grad_y: a register tile reads both as they lie, pixel after
+ * pixel, and nothing is turned over in memory. A row of taps is one run of x where taps are next to each other, so that
+ * kernels with few channels still fill tiles.
+ *
+ * The outer loop takes blocks of pixels that fit the second-level cache. The order of the sum follows from the blocks and
+ * the splits, which follow from the shape: never from the number of threads.
+ */
+#include <string.h>
+
+#include "gemm.h"
+
+/* Pixels of a block: enough that loading and storing the tile is little beside it, at most 1024. */
+enum { PIXELS_MAX = 1024, PIXELS_MIN = 64, ROWS_MAX = 256 };
+
+/* A gradient of fewer register tiles than this is also split over the pixels, into at most SPLITS_MAX partial sums. */
+enum { TILES_ENOUGH = 16, SPLITS_MAX = 8 };
+
+/* grad_y is read in place where fewer rows of tiles than this would use its copy. */
+enum { ROWS_IN_PLACE = 48 };
+
+struct job {
+    struct geometry g;
+    const struct kernels *kernels;
+    struct image x;               /* of the first group */
+    const void *grad_y;
+    void *grad_kernel;
+    bool copy, merged, y_in_place;
+    int64_t runs, run_rows;       /* rows of grad_kernel: runs of so many, contiguous in x */
+    int64_t images, rows, cols;   /* of a block */
+    int64_t image_blocks, row_blocks, col_blocks;
+    int64_t tiles, panels;        /* of grad_kernel: down and across */
+    int64_t splits, tile_parts, panel_parts;
+    int64_t band_elements, panel_elements;
+    void *partial, *scratch;      /* splits 1, 2, ...; bands and panels of each lane */
+};
+
+/* ---- The plan ---------------------------------------------------------------------------------------------------------- */
+
+/* A 1x1 kernel on dense images: all pixels are one row. */
+static void flatten(struct geometry *g)
+{
+    const bool pointwise = g->kh == 1 && g->kw == 1 && g->stride[0] == 1 && g->stride[1] == 1 && g->oh == g->h &&
+                           g->ow == g->w && !g->pad[0][0] && !g->pad[1][0];
+    if (!pointwise || g->x_row != g->w * g->x_pixel || g->y_row != g->ow * g->y_pixel) {
+        return;
+    }
+    g->ow = g->w = g->oh * g->ow;
+    g->oh = g->h = 1;
+    g->x_row = g->w * g->x_pixel;
+    g->y_row = g->ow * g->y_pixel;
+    if (g->x_image == g->x_row && g->y_image == g->y_row) {
+        g->ow = g->w = g->n * g->ow;
+        g->n = 1;
+    }
+}
+
+static struct window window_of(const struct geometry *g, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
+    return (struct window){
+        top, top + (rows - 1) * g->stride[0] + (g->kh - 1) * g->dilation[0] + 1,
+        left, left + (cols - 1) * g->stride[1] + (g->kw - 1) * g->dilation[1] + 1,
+    };
+}
+
+/* Blocks: parts of a row, rows of an image, or several images, by what fits. */
+static void plan_blocks(struct job *job)
+{
+    const struct geometry *g = &job->g;
+    const int64_t pixel_bytes = (g->cg * g->stride[1] + g->kg) * (int64_t)g->item;
+    const int64_t pixels = max64(min64(2 * (int64_t)BLOCK_BYTES / pixel_bytes, PIXELS_MAX), PIXELS_MIN);
+    job->cols = ceil_div(g->ow, ceil_div(g->ow, pixels));
+    job->rows = job->cols < g->ow ? 1 : min64(max64(pixels / g->ow, 1), min64(g->oh, ROWS_MAX));
+    job->images = job->cols < g->ow || job->rows < g->oh
+                      ? 1 : min64(max64(min64(pixels / (g->oh * g->ow), ROWS_MAX / g->oh), 1), g->n);
+    job->image_blocks = ceil_div(g->n, job->images);
+    job->row_blocks = ceil_div(g->oh, job->rows);
+    job->col_blocks = ceil_div(g->ow, job->cols);
+}
+
+static int64_t block_count(const struct job *job) { return job->image_blocks * job->row_blocks * job->col_blocks; }
+
+static void plan(struct job *job, const struct geometry *geometry, int threads)
+{
+    job->g = *geometry;
+    struct geometry *g = &job->g;
+    flatten(g);
+    job->kernels = kernels_for(g->dtype);
+    job->x = (struct image){.n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel, .row = g->x_row,
+                            .image = g->x_image, .mode = g->mode, .item = g->item};
+    plan_blocks(job);
+    const struct window all = window_of(g, 0, g->oh, 0, g->ow);
+    const bool dense = g->x_pixel == g->cg;
+    job->copy = !inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1);
+    job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
+    job->runs = g->kh * (job->merged ? 1 : g->kw);
+    job->run_rows = g->cg * (job->merged ? g->kw : 1);
+    job->panels = panel_count(job->kernels, g->kg);
+    /* Counted in tiles of one height for all instruction sets, as the splits follow from it. */
+    job->tiles = job->runs * ceil_div(job->run_rows, MR_MAX);
+    const int64_t tiles = g->groups * job->tiles * ceil_div(g->kg, 32);
+    job->splits = tiles < TILES_ENOUGH ? max64(min64(block_count(job), SPLITS_MAX), 1) : 1;
+    const int64_t wanted = threads > 1 ? ceil_div(2 * threads, job->splits * g->groups) : 1;
+    job->panel_parts = min64(wanted, job->panels);
+    job->tile_parts = min64(ceil_div(wanted, job->panel_parts), job->runs);
+    job->y_in_place = g->kg % job->kernels->vl == 0 && job->runs * job->run_rows < ROWS_IN_PLACE;
+    const struct window window = window_of(g, 0, job->rows, 0, job->cols);
+    job->band_elements = job->copy ? job->images * band_elements(&job->x, &window) : 0;
+    job->panel_elements = job->y_in_place ? 0 : job->images * job->rows * job->cols *
+                          ceil_div(job->panels, job->panel_parts) * (NV_MAX - 1) * job->kernels->vl;
+}
+
+static int64_t partial_elements(const struct job *job)
+{
+    return (job->splits - 1) * job->g.kh * job->g.kw * job->g.cg * job->g.k;
+}
+
+static int64_t job_bytes(const struct job *job, int threads)
+{
+    return (partial_elements(job) + threads * (job->band_elements + job->panel_elements)) * (int64_t)job->g.item +
+           CACHE_LINE;
+}
+
+int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads)
+{
+    struct job job = {0};
+    plan(&job, geometry, threads);
+    return job_bytes(&job, threads);
+}
+
+/* ---- Blocks -------------------------------------------------------------------------------------------------------------- */
+
+/* A block of pixels, as tiles read it: a segment for each output row of each image. */
+struct block {
+    int64_t image, images, row, rows, col, cols;
+    struct segment segment[ROWS_MAX];
+    const void *x;
+    int64_t x_row, x_pixel;      /* pitches */
+    const void *y;
+    int64_t y_pixel, y_panel;    /* from one panel to the next, for each vector of its width */
+};
+
+/* A unit of work: one split and one part of grad_kernel. */
+struct part {
+    int64_t split, group, run, runs, panel, panels;
+    char *band, *panel_buffer;
+};
+
+static void place_x(const struct job *job, const struct part *part, struct block *block)
+{
+    const struct geometry *g = &job->g;
+    const struct window window = window_of(g, block->row, block->rows, block->col, block->cols);
+    struct image x = job->x;
+    x.data = at(x.data, part->group * g->cg, g->item);
+    const int64_t each = band_elements(&x, &window);
+    for (int64_t i = 0; i < block->images; i++) {
+        const struct band band = take_band(&x, block->image + i, &window, job->copy,
+                                           at(part->band, i * each, g->item));
+        block->x = i ? block->x : band.base;
+        block->x_row = band.row;
+        block->x_pixel = band.pixel;
+        for (int64_t r = 0; r < block->rows; r++) {
+            block->segment[i * block->rows + r].a = i * (job->copy ? each : x.image) + r * g->stride[0] * band.row;
+        }
+    }
+}
+
+/* Copies the part's columns of grad_y to panels, one row of pixels after the other. */
+static void pack_y(const struct job *job, const struct part *part, const struct block *block, const char *y)
+{
+    const struct geometry *g = &job->g;
+    const int64_t pixels = block->images * block->rows * block->cols;
+    const int64_t left = panel_at(job->kernels, g->kg, part->panel).first;
+    for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
+        const struct panel panel = panel_at(job->kernels, g->kg, p);
+        const int64_t width = panel.vectors * job->kernels->vl;
+        char *dst = at(part->panel_buffer, pixels * (panel.first - left), g->item);
+        for (int64_t i = 0; i < block->images * block->rows; i++) {
+            const int64_t offset = i / block->rows * g->y_image + i % block->rows * g->y_row + panel.first;
+            job->kernels->pack(at(dst, i * block->cols * width, g->item), width, at(y, offset, g->item), block->cols,
+                               panel.columns, g->y_pixel, 1);
+        }
+    }
+}
+
+static void place_y(const struct job *job, const struct part *part, struct block *block)
+{
+    const struct geometry *g = &job->g;
+    char *y = at(job->grad_y, part->group * g->kg + block->image * g->y_image + block->row * g->y_row +
+                 block->col * g->y_pixel, g->item);
+    if (!job->y_in_place) {
+        pack_y(job, part, block, y);
+    }
+    block->y = job->y_in_place ? y : part->panel_buffer;
+    for (int64_t i = 0; i < block->images * block->rows; i++) {
+        block->segment[i].b = job->y_in_place ? i / block->rows * g->y_image + i % block->rows * g->y_row
+                                              : i * block->cols;
+    }
+}
+
+/* Adds the block's sums to one panel of one run of rows of grad_kernel. */
+static void run_tiles(const struct job *job, const struct part *part, struct block *block, int64_t run,
+                      const struct panel *panel, void *grad, bool first)
+{
+    const struct geometry *g = &job->g;
+    const int64_t height = tallest(job->kernels, panel), tiles = ceil_div(job->run_rows, height);
+    const int64_t width = panel->vectors * job->kernels->vl, runs_in_row = job->merged ? 1 : g->kw;
+    const int64_t left = panel_at(job->kernels, g->kg, part->panel).first;
+    const int64_t pixels = block->images * block->rows * block->cols;
+    const int64_t tap = run / runs_in_row * g->dilation[0] * block->x_row +
+                        run % runs_in_row * g->dilation[1] * block->x_pixel;
+    struct segment segment[ROWS_MAX];
+    for (int64_t i = 0; i < block->images * block->rows; i++) {
+        segment[i].a = block->segment[i].a;
+        segment[i].b = block->segment[i].b * (job->y_in_place ? 1 : width);
+    }
+    struct tile tile = {
+        .segments = block->images * block->rows, .segment = segment, .length = block->cols,
+        .a_row = 1, .a_col = g->stride[1] * block->x_pixel,
+        .b = at(block->y, job->y_in_place ? panel->first : pixels * (panel->first - left), g->item),
+        .b_row = job->y_in_place ? g->y_pixel : width,
+        .c_row = g->k, .columns = panel->columns, .accumulate = !first,
+    };
+    int64_t m = 0;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t mr = job->run_rows / tiles + (t < job->run_rows % tiles);
+        tile.a = at(block->x, tap + m, g->item);
+        tile.c = at(grad, (run * job->run_rows + m) * g->k + part->group * g->kg + panel->first, g->item);
+        job->kernels->tile[panel->vectors][mr](&tile);
+        m += mr;
+    }
+}
+
+static struct block block_at(const struct job *job, int64_t i)
+{
+    const struct geometry *g = &job->g;
+    const int64_t col = i % job->col_blocks * job->cols, row = i / job->col_blocks % job->row_blocks * job->rows;
+    const int64_t image = i / job->col_blocks / job->row_blocks * job->images;
+    return (struct block){
+        .image = image, .images = min64(job->images, g->n - image), .row = row,
+        .rows = min64(job->rows, g->oh - row), .col = col, .cols = min64(job->cols, g->ow - col),
+    };
+}
+
+static void run_part(const struct job *job, const struct part *part)
+{
+    const struct geometry *g = &job->g;
+    const int64_t blocks = block_count(job), first = blocks * part->split / job->splits;
+    const int64_t end = blocks * (part->split + 1) / job->splits;
+    void *grad = part->split ? at(job->partial, (part->split - 1) * g->kh * g->kw * g->cg * g->k, g->item)
+                             : job->grad_kernel;
+    for (int64_t i = first; i < end; i++) {
+        struct block block = block_at(job, i);
+        place_x(job, part, &block);
+        place_y(job, part, &block);
+        for (int64_t run = part->run; run < part->run + part->runs; run++) {
+            for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
+                const struct panel panel = panel_at(job->kernels, g->kg, p);
+                run_tiles(job, part, &block, run, &panel, grad, i == first);
+            }
+        }
+    }
+}
+
+/* Unit i: panels fastest, then runs, groups, splits. */
+static void run_unit(void *data, int lane, int64_t i)
+{
+    const struct job *job = data;
+    const int64_t p = i % job->panel_parts, t = i / job->panel_parts % job->tile_parts;
+    const int64_t outer = i / job->panel_parts / job->tile_parts;
+    char *scratch = at(job->scratch, lane * (job->band_elements + job->panel_elements), job->g.item);
+    struct part part = {
+        .split = outer / job->g.groups, .group = outer % job->g.groups,
+        .run = job->runs * t / job->tile_parts, .panel = job->panels * p / job->panel_parts,
+        .band = scratch, .panel_buffer = at(scratch, job->band_elements, job->g.item),
+    };
+    part.runs = job->runs * (t + 1) / job->tile_parts - part.run;
+    part.panels = job->panels * (p + 1) / job->panel_parts - part.panel;
+    run_part(job, &part);
+}
+
+/* ---- The whole -------------------------------------------------------------------------------------------------------------- */
+
+chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *g, const void *grad_y,
+                                const void *x, void *grad_kernel)
+{
+    const int64_t count = g->kh * g->kw * g->cg * g->k;
+    if (g->n == 0) {
+        memset(grad_kernel, 0, (size_t)count * g->item);
+        return CHANCONV_OK;
+    }
+    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)count;
+    const int threads = worthwhile_threads(context, flops);
+    struct job job = {.grad_y = grad_y, .grad_kernel = grad_kernel};
+    plan(&job, g, threads);
+    job.x.data = x;
+    const size_t bytes = (size_t)job_bytes(&job, threads);
+    job.partial = take_scratch(context, bytes);
+    if (!job.partial) {
+        return CHANCONV_NO_MEMORY;
+    }
+    job.scratch = at(job.partial, partial_elements(&job), g->item);
+    run_units(context, threads, job.splits * g->groups * job.tile_parts * job.panel_parts, run_unit, &job);
+    for (int64_t split = 1; split < job.splits; split++) {
+        job.kernels->add(count, at(job.partial, (split - 1) * count, g->item), grad_kernel);
+    }
+    release_scratch(context, job.partial, bytes);
+    return CHANCONV_OK;
+}
