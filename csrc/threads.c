@@ -95,10 +95,13 @@ static bool spin_while(slot_t *slot, bool empty)
  * consistent: at least one of them sees that the other has been there. */
 static struct job *await_job(struct worker *worker, bool spin)
 {
-    if (spin && spin_while(&worker->slot, true)) {
-        return atomic_load(&worker->slot);
-    }
     struct job *job;
+    while (spin && (spin = spin_while(&worker->slot, true))) {
+        job = atomic_load(&worker->slot);
+        if (job) {
+            return job;
+        }
+    }
     pthread_mutex_lock(&worker->lock);
     atomic_store(&worker->asleep, true);
     while (!(job = atomic_load(&worker->slot))) {
