@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The layers that are measured: those of well-known networks, one row each, and the problem that a layer poses."""
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+
+import numpy as np
+
+PASSES = ("forward", "grad_x", "grad_kernel")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution of N images H x W x C with K square kernels; everything else is the same in both directions."""
+
+    name: str
+    n: int
+    h: int
+    w: int
+    c: int
+    k: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def x_shape(self):
+        return self.n, self.h, self.w, self.c
+
+    @property
+    def kernel_shape(self):
+        return self.kernel, self.kernel, self.c // self.groups, self.k
+
+    @property
+    def y_shape(self):
+        reach = self.dilation * (self.kernel - 1) + 1
+        oh, ow = ((size + 2 * self.padding - reach) // self.stride + 1 for size in (self.h, self.w))
+        return self.n, oh, ow, self.k
+
+    @property
+    def is_plane(self):
+        return self.c == self.k == 1
+
+    @property
+    def geometry(self):
+        """The arguments that follow the arrays in chanconv's functions."""
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+
+    @property
+    def flops(self):
+        """Nominal: 2 for every tap of every window, taps on padding included. The same for all passes."""
+        return 2 * int(np.prod(self.y_shape)) * int(np.prod(self.kernel_shape[:3]))
+
+    def terms(self, what):
+        """Products that are summed up in one number of the result of pass `what`, at most."""
+        n, oh, ow, _ = self.y_shape
+        window = self.kernel * self.kernel
+        return {"forward": window * (self.c // self.groups), "grad_x": window * (self.k // self.groups),
+                "grad_kernel": n * oh * ow}[what]
+
+    def im2col_bytes(self, dtype):
+        """Size of the im2col matrix of the whole batch."""
+        n, oh, ow, _ = self.y_shape
+        return n * oh * ow * self.kernel * self.kernel * self.c * np.dtype(dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One pass over one layer with its arrays: standard normal, channels last, kernels HWIO."""
+
+    layer: Layer
+    what: str
+    x: np.ndarray
+    kernel: np.ndarray
+    grad_y: np.ndarray
+
+    @classmethod
+    def random(cls, layer, what, dtype):
+        rng = np.random.default_rng(len(layer.name))
+        arrays = (rng.standard_normal(shape, dtype=np.dtype(dtype))
+                  for shape in (layer.x_shape, layer.kernel_shape, layer.y_shape))
+        return cls(layer, what, *arrays)
+
+    @property
+    def dtype(self):
+        return self.x.dtype
+
+    @property
+    def result_shape(self):
+        return {"forward": self.grad_y, "grad_x": self.x, "grad_kernel": self.kernel}[self.what].shape
+
+
+#   name                    N    H     W    C     K  kernel stride padding dilation groups
+LAYERS = tuple(Layer(*row) for row in (
+    ("tiny",                1,   8,    8,    3,    8,  3, 1, 1),
+    ("r50.conv1",           1, 224,  224,    3,   64,  7, 2, 3),
+    ("r50.l1.1x1a",         1,  56,   56,   64,   64,  1),
+    ("r50.l1.3x3",          1,  56,   56,   64,   64,  3, 1, 1),
+    ("r50.l1.1x1b",         1,  56,   56,   64,  256,  1),
+    ("r50.l1.1x1c",         1,  56,   56,  256,   64,  1),
+    ("r50.l2.3x3s2",        1,  56,   56,  128,  128,  3, 2, 1),
+    ("r50.l2.down",         1,  56,   56,  256,  512,  1, 2),
+    ("r50.l2.3x3",          1,  28,   28,  128,  128,  3, 1, 1),
+    ("r50.l2.1x1b",         1,  28,   28,  128,  512,  1),
+    ("r50.l3.3x3",          1,  14,   14,  256,  256,  3, 1, 1),
+    ("r50.l3.1x1b",         1,  14,   14,  256, 1024,  1),
+    ("r50.l3.1x1c",         1,  14,   14, 1024,  256,  1),
+    ("r50.l4.3x3",          1,   7,    7,  512,  512,  3, 1, 1),
+    ("r50.l4.1x1c",         1,   7,    7, 2048,  512,  1),
+    ("r18.l2.3x3s2",        1,  56,   56,   64,  128,  3, 2, 1),
+    ("r50.l1.3x3.b32",     32,  56,   56,   64,   64,  3, 1, 1),
+    ("r50.l3.3x3.b32",     32,  14,   14,  256,  256,  3, 1, 1),
+    ("vgg16.1_1",           1, 224,  224,    3,   64,  3, 1, 1),
+    ("vgg16.1_2",           1, 224,  224,   64,   64,  3, 1, 1),
+    ("vgg16.3_2",           1,  56,   56,  256,  256,  3, 1, 1),
+    ("vgg16.5_1",           1,  14,   14,  512,  512,  3, 1, 1),
+    ("mbv2.stem",           1, 224,  224,    3,   32,  3, 2, 1),
+    ("mbv2.dw.b1",          1, 112,  112,   32,   32,  3, 1, 1, 1, 32),
+    ("mbv2.dw.b2s2",        1, 112,  112,   96,   96,  3, 2, 1, 1, 96),
+    ("mbv2.dw.b14",         1,  14,   14,  384,  384,  3, 1, 1, 1, 384),
+    ("mbv2.pw.exp",         1,  56,   56,   24,  144,  1),
+    ("mbv2.pw.prj",         1,  56,   56,  144,   24,  1),
+    ("mbv2.pw.last",        1,   7,    7,  320, 1280,  1),
+    ("effb0.dw5s1",         1,  28,   28,  240,  240,  5, 1, 2, 1, 240),
+    ("effb0.dw5s2",         1,  14,   14,  672,  672,  5, 2, 2, 1, 672),
+    ("convnextT.stem",      1, 224,  224,    3,   96,  4, 4),
+    ("convnextT.dw7",       1,  56,   56,   96,   96,  7, 1, 3, 1, 96),
+    ("convnextT.dw7.s4",    1,   7,    7,  768,  768,  7, 1, 3, 1, 768),
+    ("unet.enc1",           1, 256,  256,   64,   64,  3, 1, 1),
+    ("unet.dec",            1, 128,  128,  256,  128,  3, 1, 1),
+    ("unet.out",            1, 256,  256,   64,    2,  1),
+    ("dcgan.D2",           32,  32,   32,   64,  128,  4, 2, 1),
+    ("dcgan.G3",           32,  16,   16,  128,  256,  4, 2, 1),  # its grad_x is the generator's transposed convolution
+    ("aspp.d6",             1,  33,   33, 2048,  256,  3, 1, 6, 6),
+    ("aspp.d18",            1,  33,   33, 2048,  256,  3, 1, 18, 18),
+    ("resnext.l1.g32",      1,  56,   56,  128,  128,  3, 1, 1, 1, 32),
+    ("resnext.l3.g32",      1,  14,   14,  512,  512,  3, 1, 1, 1, 32),
+    ("lenet.c1",           64,  28,   28,    1,    6,  5, 1, 2),
+    ("lenet.c2",           64,  14,   14,    6,   16,  5),
+    ("digits.c1",          64,   8,    8,    1,   16,  3, 1, 1),
+    ("digits.c2",          64,   8,    8,   16,   32,  3, 1, 1),
+    ("cifar.c1",          128,  32,   32,    3,   32,  3, 1, 1),
+    ("plane.3",             1, 1080, 1920,   1,    1,  3, 1, 1),
+    ("plane.7",             1, 1080, 1920,   1,    1,  7, 1, 3),
+    ("plane.15",            1, 1080, 1920,   1,    1, 15, 1, 7),
+    ("plane.31",            1, 1080, 1920,   1,    1, 31, 1, 15),
+))
+
+
+def select(patterns, batch=None):
+    """The layers whose names match one of the shell patterns, in the order of the table; with `batch` images if given."""
+    chosen = [layer for layer in LAYERS if any(fnmatch(layer.name, pattern) for pattern in patterns)]
+    if not chosen:
+        raise ValueError(f"no layer matches {' '.join(patterns)}; there are {' '.join(x.name for x in LAYERS)}")
+    return [replace(layer, n=batch) for layer in chosen] if batch else chosen

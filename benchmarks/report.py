@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Records of run.py as lines of text."""
+from math import exp, log
+from pathlib import Path
+import platform
+from statistics import median
+
+
+class Progress:
+    """``tqdm`` where it is installed: ``progress(items)`` is `items` with a bar, ``progress.say(text)`` prints."""
+
+    def __init__(self):
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            self._tqdm = None
+        else:
+            self._tqdm = tqdm
+
+    def __call__(self, items):
+        return self._tqdm(items, disable=None, leave=False) if self._tqdm else items
+
+    def say(self, text):
+        """Prints a line above the bar."""
+        (self._tqdm.write if self._tqdm else print)(text)
+
+
+def median_or_none(values):
+    """The median, or None of nothing."""
+    return median(values) if values else None
+
+
+def processor():
+    """The processor's name for people."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def gflops(record, name="chanconv"):
+    """GFLOP/s of engine `name` over nominal FLOPs."""
+    return 1e-9 * record["flops"] / record["seconds"][name]
+
+
+def percent_of_peak(record):
+    """chanconv's rate in percent of the multiply-add peak measured beside it, or None."""
+    return 100 * gflops(record) / record["peak_gflops"] if record["peak_gflops"] else None
+
+
+def best_peer(record):
+    """Name of the fastest peer, or None."""
+    return min((name for name in record["seconds"] if name != "chanconv"), key=record["seconds"].get, default=None)
+
+
+def ratio(record):
+    """Time of the fastest peer by chanconv's time, or None: above 1 chanconv is faster."""
+    peer = best_peer(record)
+    return record["seconds"][peer] / record["seconds"]["chanconv"] if peer else None
+
+
+def geometric_mean(values):
+    """The geometric mean of positive numbers."""
+    return exp(sum(map(log, values)) / len(values))
+
+
+def heading(about):
+    """What was measured, on what, in a few lines."""
+    lines = [f"{about['processor']}, {about['dtype']}", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
+    for threads, rate in about.get("peak_gflops", {}).items():
+        lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
+                     f"copy {about['copy_gbytes'][threads]:.0f} GB/s")
+    return "\n".join(lines)
+
+
+COLUMNS = "{:<17} {:<11} {:>2} {:<9} {:>8} {:>7} {:>6} {:>6}  {}"
+
+
+def columns():
+    """The line above the rows: GFLOP/s and percent of peak are chanconv's, ratio is best peer's time by chanconv's."""
+    return COLUMNS.format("layer", "pass", "T", "algorithm", "us", "GFLOP/s", "%peak", "ratio", "peers' GFLOP/s")
+
+
+def _number(value, digits):
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def row(record):
+    """One record as a line; the best peer comes first."""
+    others = sorted((name for name in record["seconds"] if name != "chanconv"), key=record["seconds"].get)
+    return COLUMNS.format(
+        record["layer"], record["pass"], record["threads"], record["algorithm"],
+        _number(1e6 * record["seconds"]["chanconv"], 1), _number(gflops(record), 1),
+        _number(percent_of_peak(record), 0), _number(ratio(record), 2),
+        ", ".join(f"{name} {gflops(record, name):.1f}" for name in others))
+
+
+def summary(records):
+    """Geometric means over the layers, per number of threads and pass."""
+    lines = ["", "geometric means over the layers"]
+    for threads in sorted({record["threads"] for record in records}):
+        for what in dict.fromkeys(record["pass"] for record in records):
+            some = [r for r in records if r["threads"] == threads and r["pass"] == what]
+            lines.append(f"{what:<12} {threads} thread(s), {len(some)} layers: {_means(some)}")
+    return "\n".join(lines)
+
+
+def _means(records):
+    """Means of `records` in words."""
+    parts = [f"{geometric_mean([gflops(r) for r in records]):.1f} GFLOP/s"]
+    if all(r["peak_gflops"] for r in records):
+        parts.append(f"{geometric_mean([percent_of_peak(r) for r in records]):.0f} % of peak")
+    ratios = [ratio(r) for r in records if best_peer(r)]
+    if ratios:
+        parts.append(f"ratio to the best peer {geometric_mean(ratios):.2f} "
+                     f"(faster in {sum(x > 1 for x in ratios)} of {len(ratios)})")
+    return ", ".join(parts)
