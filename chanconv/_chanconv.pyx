@@ -3,10 +3,12 @@
 # cython: embedsignature=True, freethreading_compatible=True
 """Binding of the C library: flat arrays to pointers, the call without the GIL, a status to an exception.
 
-Every pass is written once, for the fused type ``real``; ``function["float"]`` and ``function["double"]`` are its two
-versions, from which `chanconv.arrays` makes a table by dtype. Arrays are flat, C-contiguous, aligned and native: the
-callers bring them into that form. The shapes are those of chanconv.h, which is the manual of what is called here.
+Every pass is written once, for the fused type ``real``; `chanconv.arrays.by_dtype` makes a table of its two versions.
+Arrays are flat, C-contiguous, aligned and native: the callers bring them into that form. Shapes, formulas and what the
+arguments mean stand in chanconv.h.
 """
+from math import prod
+
 from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "chanconv.h" nogil:
@@ -24,6 +26,7 @@ cdef extern from "chanconv.h" nogil:
         pass
 
     const char *chanconv_version()
+    const char *chanconv_isa()
 
     ctypedef enum chanconv_dtype:
         CHANCONV_F32
@@ -61,9 +64,92 @@ cdef extern from "chanconv.h" nogil:
     chanconv_status chanconv_activation_forward(
         chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
         const void *x, void *y, chanconv_error *error)
-    chanconv_status chanconv_activation_backward(
-        chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
-        const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
+
+    ctypedef enum chanconv_padding_mode:
+        CHANCONV_ZEROS
+        CHANCONV_REFLECT
+        CHANCONV_REPLICATE
+        CHANCONV_CIRCULAR
+        CHANCONV_SYMMETRIC
+
+    ctypedef enum chanconv_padding_rule:
+        CHANCONV_PAD_EXPLICIT
+        CHANCONV_PAD_SAME
+        CHANCONV_PAD_SAME_LOWER
+
+    ctypedef enum chanconv_algorithm:
+        CHANCONV_AUTO
+        CHANCONV_GEMM
+        CHANCONV_DIRECT
+        CHANCONV_WINOGRAD
+        CHANCONV_FFT
+        CHANCONV_IM2COL
+        CHANCONV_ALGORITHM_COUNT
+
+    ctypedef enum chanconv_pass:
+        CHANCONV_FORWARD
+        CHANCONV_GRAD_X
+        CHANCONV_GRAD_KERNEL
+
+    ctypedef struct chanconv_conv:
+        int32_t dtype, padding_mode, padding_rule, algorithm, precision
+        int64_t n, h, w, c, kh, kw, kernel_c, k
+        int64_t stride[2]
+        int64_t dilation[2]
+        int64_t padding[2][2]
+        int64_t groups
+        chanconv_activation activation
+
+    ctypedef struct chanconv_sizes:
+        size_t struct_size
+        int64_t oh, ow, x_count, kernel_count, y_count
+
+    ctypedef struct chanconv_plan:
+        size_t struct_size
+        int32_t algorithm, threads
+        int32_t tile[2]
+        double flops, bytes
+        int64_t workspace_bytes
+        const char *declined[CHANCONV_ALGORITHM_COUNT]
+
+    void chanconv_conv_init(chanconv_conv *conv)
+    chanconv_status chanconv_conv_check(const chanconv_conv *conv, chanconv_sizes *sizes, chanconv_error *error)
+    chanconv_status chanconv_conv_transposed(
+        chanconv_conv *conv, const int64_t *grid, const int64_t *output_padding, chanconv_error *error)
+    chanconv_status chanconv_conv_plan(
+        chanconv_context *context, const chanconv_conv *conv, chanconv_pass direction, chanconv_plan *plan,
+        chanconv_error *error)
+
+    chanconv_status chanconv_conv_forward(
+        chanconv_context *context, const chanconv_conv *conv, const void *x, const void *kernel, const void *bias,
+        void *y, chanconv_error *error)
+    chanconv_status chanconv_conv_grad_x(
+        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *kernel, void *grad_x,
+        chanconv_error *error)
+    chanconv_status chanconv_conv_transpose(
+        chanconv_context *context, const chanconv_conv *conv, const void *y, const void *kernel, const void *bias,
+        void *x, chanconv_error *error)
+    chanconv_status chanconv_conv_grad_kernel(
+        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *x, void *grad_kernel,
+        chanconv_error *error)
+    chanconv_status chanconv_conv_grad_kernel_per_sample(
+        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *x, void *grad_kernels,
+        chanconv_error *error)
+    chanconv_status chanconv_conv_grad_bias(
+        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, void *grad_bias,
+        chanconv_error *error)
+    chanconv_status chanconv_im2col(
+        chanconv_context *context, const chanconv_conv *conv, const void *x, void *columns, chanconv_error *error)
+    chanconv_status chanconv_col2im(
+        chanconv_context *context, const chanconv_conv *conv, const void *columns, void *x, chanconv_error *error)
+
+# The passes by the number of arrays they read.
+ctypedef chanconv_status (*unary_pass)(chanconv_context *, const chanconv_conv *, const void *, void *,
+                                       chanconv_error *) noexcept nogil
+ctypedef chanconv_status (*binary_pass)(chanconv_context *, const chanconv_conv *, const void *, const void *, void *,
+                                        chanconv_error *) noexcept nogil
+ctypedef chanconv_status (*biased_pass)(chanconv_context *, const chanconv_conv *, const void *, const void *,
+                                        const void *, void *, chanconv_error *) noexcept nogil
 
 ctypedef fused real:
     float
@@ -77,9 +163,12 @@ cdef dict EXCEPTIONS = {CHANCONV_NO_MEMORY: MemoryError}  # every other failure 
 
 cdef int check(chanconv_status status, chanconv_error *error) except -1:
     """Raises what a failed call stands for; the text is the library's own and begins with the argument's name."""
+    cdef const char *text
     if status == CHANCONV_OK:
         return 0
-    text = error.text if error.text[0] else chanconv_status_string(status)
+    text = &error.text[0]
+    if text[0] == 0:
+        text = chanconv_status_string(status)
     raise EXCEPTIONS.get(<int>status, ValueError)(text.decode())
 
 
@@ -131,8 +220,216 @@ def activation_forward(Elementwise activation not None, const real[::1] x not No
     check(status, &error)
 
 
+# ---- Convolution: the descriptor ------------------------------------------------------------------------------------
+
+PADDING_MODES = {
+    "zeros": CHANCONV_ZEROS, "reflect": CHANCONV_REFLECT, "replicate": CHANCONV_REPLICATE,
+    "circular": CHANCONV_CIRCULAR, "symmetric": CHANCONV_SYMMETRIC,
+}
+PADDING_RULES = {"same": CHANCONV_PAD_SAME, "same_lower": CHANCONV_PAD_SAME_LOWER}
+ALGORITHMS = {
+    "auto": CHANCONV_AUTO, "gemm": CHANCONV_GEMM, "direct": CHANCONV_DIRECT, "winograd": CHANCONV_WINOGRAD,
+    "fft": CHANCONV_FFT, "im2col": CHANCONV_IM2COL,
+}
+PASSES = {"forward": CHANCONV_FORWARD, "grad_x": CHANCONV_GRAD_X, "grad_kernel": CHANCONV_GRAD_KERNEL}
+PRECISIONS = ("fast", "strict")
+
+cdef dict ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
+
+
+cdef class Convolution:
+    """A checked descriptor of one convolution: x (N, H, W, C), kernel (KH, KW, C / groups, K), y (N, OH, OW, K).
+
+    Parameters
+    ----------
+    item : int
+        Bytes of an element: 4 or 8.
+    x_shape, kernel_shape : tuple of 4 int
+    stride, dilation : (int, int)
+    padding : ((int, int), (int, int)) or a name of `PADDING_RULES`
+    groups : int
+    padding_mode, algorithm : int
+        Values of `PADDING_MODES` and `ALGORITHMS`.
+    strict : int
+        Index in `PRECISIONS`.
+    output_padding : (int, int), optional
+        Makes it the convolution that a transposed one is the gradient of. H and W of `x_shape` are then those of y,
+        the input of the transposed convolution, and those of x follow.
+    """
+    cdef chanconv_conv conv
+    cdef chanconv_sizes sizes
+    cdef readonly size_t item
+    cdef readonly tuple x_shape, kernel_shape, y_shape, columns_shape
+
+    def __init__(self, size_t item, x_shape, kernel_shape, stride, dilation, padding, groups, int padding_mode,
+                 int algorithm, int strict, output_padding=None):
+        cdef chanconv_conv *conv = &self.conv
+        cdef chanconv_error error
+        cdef int64_t grid[2]
+        cdef int64_t extra[2]
+        error.text[0] = 0
+        chanconv_conv_init(conv)
+        self.item = item
+        conv.dtype = CHANCONV_F32 if item == sizeof(float) else CHANCONV_F64
+        conv.n, conv.h, conv.w, conv.c = x_shape
+        conv.kh, conv.kw, conv.kernel_c, conv.k = kernel_shape
+        conv.stride[0], conv.stride[1] = stride
+        conv.dilation[0], conv.dilation[1] = dilation
+        if padding in PADDING_RULES:
+            conv.padding_rule = PADDING_RULES[padding]
+        else:
+            (conv.padding[0][0], conv.padding[0][1]), (conv.padding[1][0], conv.padding[1][1]) = padding
+        conv.groups = groups
+        conv.padding_mode = padding_mode
+        conv.algorithm = algorithm
+        conv.precision = strict
+        if output_padding is not None:
+            extra[0], extra[1] = output_padding
+            grid[0], grid[1] = conv.h, conv.w
+            check(chanconv_conv_transposed(conv, grid, extra, &error), &error)
+        self.sizes.struct_size = sizeof(chanconv_sizes)
+        check(chanconv_conv_check(conv, &self.sizes, &error), &error)
+        self.x_shape = (conv.n, conv.h, conv.w, conv.c)
+        self.kernel_shape = (conv.kh, conv.kw, conv.kernel_c, conv.k)
+        self.y_shape = (conv.n, self.sizes.oh, self.sizes.ow, conv.k)
+        self.columns_shape = (conv.n, <object>self.sizes.oh * self.sizes.ow, <object>conv.kh * conv.kw * conv.c)
+
+    cdef int check_item(self, size_t item) except -1:
+        """The other second guard: arrays must be of the descriptor's type."""
+        if item != self.item:
+            raise TypeError(f"expected arrays of {self.item} bytes an element, got {item}")
+        return 0
+
+    def plan(self, str what not None):
+        """How the pass `what` of `PASSES` would be computed: a dict of the fields of ``chanconv_plan``."""
+        cdef chanconv_error error
+        cdef chanconv_plan plan
+        error.text[0] = 0
+        plan.struct_size = sizeof(chanconv_plan)
+        check(chanconv_conv_plan(NULL, &self.conv, PASSES[what], &plan, &error), &error)
+        declined = {ALGORITHM_NAMES[i]: plan.declined[i].decode()
+                    for i in range(1, CHANCONV_ALGORITHM_COUNT) if plan.declined[i] != NULL}
+        return {
+            "algorithm": ALGORITHM_NAMES[plan.algorithm], "tile": (plan.tile[0], plan.tile[1]),
+            "threads": plan.threads, "flops": plan.flops, "bytes": plan.bytes,
+            "workspace_bytes": plan.workspace_bytes, "declined": declined,
+        }
+
+    cdef int unary(self, unary_pass run, size_t item, const void *a, void *out) except -1:
+        cdef chanconv_error error
+        cdef chanconv_status status
+        error.text[0] = 0
+        self.check_item(item)
+        with nogil:
+            status = run(NULL, &self.conv, a, out, &error)
+        return check(status, &error)
+
+    cdef int binary(self, binary_pass run, size_t item, const void *a, const void *b, void *out) except -1:
+        cdef chanconv_error error
+        cdef chanconv_status status
+        error.text[0] = 0
+        self.check_item(item)
+        with nogil:
+            status = run(NULL, &self.conv, a, b, out, &error)
+        return check(status, &error)
+
+    cdef int biased(self, biased_pass run, size_t item, const void *a, const void *b, const void *bias, void *out,
+                    Elementwise activation) except -1:
+        cdef chanconv_conv conv = self.conv
+        cdef chanconv_error error
+        cdef chanconv_status status
+        error.text[0] = 0
+        self.check_item(item)
+        if activation is not None:
+            conv.activation = activation.activation
+        with nogil:
+            status = run(NULL, &conv, a, b, bias, out, &error)
+        return check(status, &error)
+
+
+# ---- Convolution: the passes ----------------------------------------------------------------------------------------
+
+def conv_forward(Convolution conv not None, const real[::1] x not None, const real[::1] kernel not None,
+                 const real[::1] bias, real[::1] y not None, Elementwise activation=None):
+    """y = activation(conv(x, kernel) + bias)."""
+    check_count("x", x.shape[0], conv.sizes.x_count)
+    check_count("kernel", kernel.shape[0], conv.sizes.kernel_count)
+    check_count("out", y.shape[0], conv.sizes.y_count)
+    if bias is not None:
+        check_count("bias", bias.shape[0], conv.conv.k)
+    conv.biased(chanconv_conv_forward, sizeof(real), &x[0], &kernel[0], NULL if bias is None else &bias[0], &y[0],
+                activation)
+
+
+def conv_transpose(Convolution conv not None, const real[::1] y not None, const real[::1] kernel not None,
+                   const real[::1] bias, real[::1] x not None, Elementwise activation=None):
+    """x = activation(grad_x(y, kernel) + bias)."""
+    check_count("x", y.shape[0], conv.sizes.y_count)
+    check_count("kernel", kernel.shape[0], conv.sizes.kernel_count)
+    check_count("out", x.shape[0], conv.sizes.x_count)
+    if bias is not None:
+        check_count("bias", bias.shape[0], conv.conv.c)
+    conv.biased(chanconv_conv_transpose, sizeof(real), &y[0], &kernel[0], NULL if bias is None else &bias[0], &x[0],
+                activation)
+
+
+def conv_grad_x(Convolution conv not None, const real[::1] grad_y not None, const real[::1] kernel not None,
+                real[::1] grad_x not None):
+    """Gradient of x."""
+    check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
+    check_count("kernel", kernel.shape[0], conv.sizes.kernel_count)
+    check_count("out", grad_x.shape[0], conv.sizes.x_count)
+    conv.binary(chanconv_conv_grad_x, sizeof(real), &grad_y[0], &kernel[0], &grad_x[0])
+
+
+def conv_grad_kernel(Convolution conv not None, const real[::1] grad_y not None, const real[::1] x not None,
+                     real[::1] grad_kernel not None):
+    """Gradient of the kernel."""
+    check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
+    check_count("x", x.shape[0], conv.sizes.x_count)
+    check_count("out", grad_kernel.shape[0], conv.sizes.kernel_count)
+    conv.binary(chanconv_conv_grad_kernel, sizeof(real), &grad_y[0], &x[0], &grad_kernel[0])
+
+
+def conv_grad_kernel_per_sample(Convolution conv not None, const real[::1] grad_y not None,
+                                const real[::1] x not None, real[::1] grad_kernels not None):
+    """Gradient of the kernel for every image by itself, (N, KH, KW, C / groups, K)."""
+    check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
+    check_count("x", x.shape[0], conv.sizes.x_count)
+    check_count("out", grad_kernels.shape[0], <object>conv.conv.n * conv.sizes.kernel_count)
+    conv.binary(chanconv_conv_grad_kernel_per_sample, sizeof(real), &grad_y[0], &x[0], &grad_kernels[0])
+
+
+def conv_grad_bias(Convolution conv not None, const real[::1] grad_y not None, real[::1] grad_bias not None):
+    """Gradient of the bias."""
+    check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
+    check_count("out", grad_bias.shape[0], conv.conv.k)
+    conv.unary(chanconv_conv_grad_bias, sizeof(real), &grad_y[0], &grad_bias[0])
+
+
+# ---- im2col ---------------------------------------------------------------------------------------------------------
+
+def im2col(Convolution conv not None, const real[::1] x not None, real[::1] columns not None):
+    """The rows that the outputs see."""
+    check_count("x", x.shape[0], conv.sizes.x_count)
+    check_count("out", columns.shape[0], prod(conv.columns_shape))
+    conv.unary(chanconv_im2col, sizeof(real), &x[0], &columns[0])
+
+
+def col2im(Convolution conv not None, const real[::1] columns not None, real[::1] x not None):
+    """The adjoint of im2col."""
+    check_count("columns", columns.shape[0], prod(conv.columns_shape))
+    check_count("out", x.shape[0], conv.sizes.x_count)
+    conv.unary(chanconv_col2im, sizeof(real), &columns[0], &x[0])
+
+
 # ---- The library ----------------------------------------------------------------------------------------------------
 
 def version():
     """The version of the C library."""
     return chanconv_version().decode()
+
+
+def isa():
+    """The instruction set in use."""
+    return chanconv_isa().decode()

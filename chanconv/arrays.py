@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Arrays between NumPy's many forms and the one that the C library takes: flat, contiguous, aligned, native.
+
+A function of the public API goes through these steps:
+
+1. `common` turns its arguments into arrays of numbers and finds their common type;
+2. `flat` gives the form that a pass reads, a copy only where needed;
+3. `deliver` runs a pass into a new array or into ``out``.
+
+Errors name the argument. float16 is computed in float32 and rounded once, when the result is delivered.
+"""
+
+import math
+import os
+import sys
+
+import numpy as np
+
+from chanconv import trace
+
+FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
+COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}
+
+_READY = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
+_NUMBERS = (bool, int, float)  # these have no type of their own beside arrays
+_KINDS = {FLOAT32: "float", FLOAT64: "double"}
+
+
+def by_dtype(function):
+    """The versions of a function of `chanconv._chanconv` that is written for the fused type ``real``, by dtype."""
+    return {dtype: trace.traced(function.__name__, function[kind]) for dtype, kind in _KINDS.items()}
+
+
+# ---- Into arrays ----------------------------------------------------------------------------------------------------
+
+
+def _from_sequence(name, value):
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def as_array(name, value):
+    """`value` as an array of numbers; a TypeError that names the argument if it is none."""
+    masked = sys.modules.get("numpy.ma")
+    if masked and isinstance(value, masked.MaskedArray):
+        raise TypeError(f"{name}: the mask of a masked array would be lost; pass {name}.filled(...) or {name}.data")
+    array = _from_sequence(name, value) if isinstance(value, (list, tuple)) else np.asarray(value)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        got = f"dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{name}: expected an array of float32, float64 or float16, or of integers, got {got}")
+    return array
+
+
+def _common(names, values):
+    arrays = [as_array(name, value) for name, value in zip(names, values, strict=True)]
+    typed = (value if type(value) in _NUMBERS else array.dtype for value, array in zip(values, arrays, strict=True))
+    dtype = np.result_type(*typed).newbyteorder("=")
+    if dtype not in COMPUTED_IN:
+        types = ", ".join(f"{name} {array.dtype}" for name, array in zip(names, arrays, strict=True))
+        raise TypeError(
+            f"{names[0]}: the common type ({types}) is {dtype}, expected float32, float64 or float16;"
+            f" convert, as in {names[0]}.astype(np.float32)"
+        )
+    return dtype, arrays
+
+
+def common(names, values):
+    """The common dtype of the arguments, native and one of `COMPUTED_IN`, and the arguments as arrays.
+
+    The arrays may still have any layout and dtype: `flat` converts them.
+    """
+    dtype = getattr(values[0], "dtype", None)
+    for value in values:
+        if type(value) is not np.ndarray or value.dtype is not dtype:
+            return _common(names, values)
+    return (dtype, values) if dtype in COMPUTED_IN else _common(names, values)
+
+
+def flat(array, dtype):
+    """The elements in C order as a flat, aligned, native array of `dtype`; a view where that is possible."""
+    if array is None:
+        return None
+    if array.dtype is not dtype or array.flags.num & _READY != _READY:
+        check_memory(array.shape, dtype)
+        array = np.require(array, dtype, "CA")
+    return array.ravel()
+
+
+# ---- Results --------------------------------------------------------------------------------------------------------
+
+
+def _physical_memory():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return sys.maxsize
+
+
+PHYSICAL_MEMORY = _physical_memory()
+
+
+def check_memory(shape, dtype):
+    """MemoryError for an array that the machine cannot hold: a system that overcommits would only fail at its use."""
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > PHYSICAL_MEMORY:
+        raise MemoryError(f"an array of shape {shape} and dtype {dtype} needs {needed} bytes, more than there are")
+
+
+def empty(shape, dtype):
+    """A new array for a result."""
+    try:
+        result = np.empty(shape, dtype)
+    except ValueError as error:  # numpy's limits of what a shape can be; it counts a size of 0 as 1
+        raise ValueError(f"the result, of shape {shape}, is larger than an array can be: {error}") from error
+    if result.nbytes > PHYSICAL_MEMORY:
+        check_memory(shape, dtype)
+    return result
+
+
+def overlaps_itself(array):
+    """Whether two elements of an array share memory."""
+    if array.size <= 1 or array.flags.c_contiguous:
+        return False
+    axes = sorted((abs(stride), size) for stride, size in zip(array.strides, array.shape, strict=True) if size > 1)
+    reach = array.itemsize
+    for stride, size in axes:
+        if stride < reach:
+            return _elements_collide(array, axes)
+        reach += stride * (size - 1)
+    return False
+
+
+def _elements_collide(array, axes):
+    """The exact answer for axes that interleave: the distance from one element's address to the next."""
+    if axes[0][0] == 0:
+        return True
+    addresses = np.zeros(1, np.int64)
+    for stride, size in axes:
+        addresses = np.add.outer(addresses, stride * np.arange(size)).ravel()
+    addresses.sort()
+    return bool((np.diff(addresses) < array.itemsize).any())
+
+
+def check_out(out, shape, dtype, name="out"):
+    """Raises unless `out` can take a result."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy.ndarray, got {type(out).__name__}")
+    as_array(name, out)
+    if out.dtype != dtype:
+        raise TypeError(f"{name}: expected dtype {dtype} in native byte order, got {out.dtype!r}")
+    if out.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name}: expected a writable array, got a read-only one")
+    if overlaps_itself(out):
+        raise ValueError(f"{name}: expected elements with memory of their own, got overlapping ones")
+
+
+def _is_target(out, dtype, inputs):
+    """Whether a pass can write its result right into `out`."""
+    return (
+        out.dtype == dtype
+        and out.flags.num & _READY == _READY
+        and type(out) is np.ndarray
+        and not any(array is not None and np.may_share_memory(out, array) for array in inputs)
+    )
+
+
+def rounded(result, dtype, out=None):
+    """A computed result as `dtype`, or in `out`."""
+    if out is None:
+        return result.astype(dtype, copy=False)
+    check_out(out, result.shape, dtype)
+    np.copyto(out, result, casting="same_kind")
+    return out
+
+
+def deliver(function, what, shape, dtype, inputs, out=None, *options):
+    """Runs a pass, ``function(what, *flat inputs, flat result, *options)``, and returns the result.
+
+    The inputs are arrays of any layout, or None; the result has `shape` and `dtype`. An `out` that overlaps an input, or
+    has a form that `function` does not write, gets the result when the whole of it is there.
+    """
+    computed = COMPUTED_IN[dtype]
+    if out is not None:
+        check_out(out, shape, dtype)
+    in_place = out is not None and _is_target(out, computed, inputs)
+    result = out if in_place else empty(shape, computed)
+    function(what, *[flat(array, computed) for array in inputs], result.ravel(), *options)
+    return result if in_place or (out is None and computed is dtype) else rounded(result, dtype, out)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What `chanconv.explain` returns."""
+
+from typing import NamedTuple
+
+
+def _scaled(value, unit, step):
+    """A count with a prefix: 1234567 bytes is 1.18 MiB."""
+    binary = "i" if step == 1024 else ""
+    for prefix in ("", f"K{binary}", f"M{binary}", f"G{binary}"):
+        if abs(value) < step:
+            break
+        value /= step
+    else:
+        prefix = f"T{binary}"
+    return f"{value:.3g} {prefix}{unit}"
+
+
+class Explanation(NamedTuple):
+    """How a pass of a convolution would be computed.
+
+    Attributes
+    ----------
+    what : str
+        The pass: "forward", "grad_x" or "grad_kernel".
+    dtype : str
+    x_shape, kernel_shape, y_shape : tuple of int
+    isa : str
+        The instruction set.
+    algorithm : str
+    tile : (int, int)
+        Output pixels (or kernel rows) x output channels of a register tile.
+    threads : int
+        That the call would use at most.
+    flops : float
+        Two per multiplication and addition of the formula, taps on padding included.
+    bytes : float
+        Of x, kernel and y, each once.
+    workspace_bytes : int
+        Memory the call takes beyond its arguments, at most.
+    declined : dict
+        Why each of the other algorithms was not chosen, by name.
+    """
+
+    what: str
+    dtype: str
+    x_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    isa: str
+    algorithm: str
+    tile: tuple[int, int]
+    threads: int
+    flops: float
+    bytes: float
+    workspace_bytes: int
+    declined: dict[str, str]
+
+    def __repr__(self):
+        declined = (f"\n  not {name}: {reason}" for name, reason in self.declined.items())
+        return (
+            f"{self.what} of x {self.x_shape} with kernel {self.kernel_shape}, result {self.y_shape}, {self.dtype}\n"
+            f"  algorithm  {self.algorithm}, tile {self.tile[0]} x {self.tile[1]}, {self.isa}\n"
+            f"  threads    {self.threads}\n"
+            f"  work       {_scaled(self.flops, 'FLOP', 1000)}, {_scaled(self.bytes, 'B', 1024)} of arrays\n"
+            f"  workspace  {_scaled(self.workspace_bytes, 'B', 1024)}"
+        ) + "".join(declined)
