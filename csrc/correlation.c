@@ -44,9 +44,15 @@ static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
     return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
 }
 
+/* Rows or columns of x that are read for them: gaps of a dilation or a stride cost no cache. */
+static int64_t touched(const struct correlation *c, int axis, int64_t outputs)
+{
+    return min64(reach(c, axis, outputs), outputs * c->taps[axis]);
+}
+
 static int64_t window_bytes(const struct correlation *c, int64_t rows, int64_t cols)
 {
-    return reach(c, 0, rows) * reach(c, 1, cols) * c->x.c * (int64_t)c->kernels->item;
+    return touched(c, 0, rows) * touched(c, 1, cols) * c->x.c * (int64_t)c->kernels->item;
 }
 
 static struct window window_of(const struct correlation *c, int64_t row, int64_t rows, int64_t col, int64_t cols)
@@ -80,17 +86,20 @@ static int64_t units_of(const struct job *job)
     return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-/* The largest number of outputs along an axis, at most `most`, whose window fits a block. */
-static int64_t fitting(const struct correlation *c, int64_t cols, int64_t most)
+/* Rows and columns of a block whose window fits BLOCK_BYTES: whole rows of outputs if one does, else parts of a row that
+ * still are several tiles long. */
+static void fit_block(struct job *job)
 {
-    int64_t fit = 1;
-    while (fit < most && window_bytes(c, cols ? fit + 1 : 1, cols ? cols : fit + 1) <= BLOCK_BYTES) {
-        fit = min64(fit * 2, most);
+    const struct correlation *c = &job->c;
+    int64_t parts = 1, rows = 1;
+    while (window_bytes(c, 1, ceil_div(c->ow, parts)) > BLOCK_BYTES && ceil_div(c->ow, parts) > PIXELS_PER_UNIT) {
+        parts++;
     }
-    while (fit > 1 && window_bytes(c, cols ? fit : 1, cols ? cols : fit) > BLOCK_BYTES) {
-        fit -= ceil_div(fit, 8);
+    job->cols = ceil_div(c->ow, parts);
+    while (rows < c->oh && window_bytes(c, rows + 1, job->cols) <= BLOCK_BYTES) {
+        rows++;
     }
-    return fit;
+    job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
 }
 
 /* Smaller blocks, so that every thread has several. They do not change any sum. */
@@ -125,8 +134,7 @@ static void plan(struct job *job, int threads)
     job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
     job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
-    job->cols = fitting(c, 0, c->ow);
-    job->rows = fitting(c, job->cols, c->oh);
+    fit_block(job);
     job->row_blocks = ceil_div(c->oh, job->rows);
     job->col_blocks = ceil_div(c->ow, job->cols);
     spread(job);

@@ -54,32 +54,45 @@ INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_
     *zeros += a * 0 + b * 0 + c * 0 + d * 0;
 }
 
-INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_t rows, int64_t columns,
-                               int64_t src_row, int64_t src_col)
+/* Rows first .. end - 1 of columns that lie contiguous in src: 4 columns at a time, each by whole cache lines. */
+INLINE void NAME(transpose_rows)(REAL *dst, int64_t width, const REAL *src, int64_t first, int64_t end,
+                                 int64_t columns, int64_t src_col, NAME(vec4) *zeros)
 {
-    NAME(vec4) zeros = {0};
-    REAL zero = 0;
-    int64_t r = 0;
-    for (; src_row == 1 && r + 4 <= rows; r += 4) {
-        int64_t j = 0;
-        for (; j + 4 <= columns; j += 4) {
-            NAME(transpose4)(dst + r * width + j, width, src + r + j * src_col, src_col, &zeros);
-        }
-        for (; j < width; j++) {
-            for (int64_t i = r; i < r + 4; i++) {
-                const REAL v = j < columns ? src[i + j * src_col] : 0;
-                zero += v * 0;
-                dst[i * width + j] = v;
-            }
+    for (int64_t j = 0; j + 4 <= columns; j += 4) {
+        for (int64_t r = first; r < end; r += 4) {
+            NAME(transpose4)(dst + r * width + j, width, src + r + j * src_col, src_col, zeros);
         }
     }
-    for (; r < rows; r++) {
-        for (int64_t j = 0; j < width; j++) {
+}
+
+/* Columns first .. width - 1 of rows 0 .. rows - 1, one by one. */
+INLINE REAL NAME(pack_rest)(REAL *dst, int64_t width, const REAL *src, int64_t rows, int64_t first, int64_t columns,
+                            int64_t src_row, int64_t src_col)
+{
+    REAL zero = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t j = first; j < width; j++) {
             const REAL v = j < columns ? src[r * src_row + j * src_col] : 0;
             zero += v * 0;
             dst[r * width + j] = v;
         }
     }
+    return zero;
+}
+
+INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_t rows, int64_t columns,
+                               int64_t src_row, int64_t src_col)
+{
+    enum { LINE = CACHE_LINE / sizeof(REAL) };
+    NAME(vec4) zeros = {0};
+    const int64_t whole_rows = src_row == 1 ? rows / 4 * 4 : 0, whole_columns = whole_rows ? columns / 4 * 4 : 0;
+    for (int64_t r = 0; r < whole_rows; r += LINE) {
+        NAME(transpose_rows)(dst, width, src, r, r + LINE < whole_rows ? r + LINE : whole_rows, columns, src_col,
+                             &zeros);
+    }
+    REAL zero = NAME(pack_rest)(dst, width, src, whole_rows, whole_columns, columns, src_row, src_col);
+    zero += NAME(pack_rest)(dst + whole_rows * width, width, src + whole_rows * src_row, rows - whole_rows, 0, columns,
+                            src_row, src_col);
     return zeros[0] + zeros[1] + zeros[2] + zeros[3] + zero == 0;
 }
 
