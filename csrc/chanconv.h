@@ -119,6 +119,9 @@ const char *chanconv_num_threads_source(void);
 /* CHANCONV_VERSION of the library itself. */
 const char *chanconv_version(void);
 
+/* The compiler that built it, such as "gcc 12.2.0". */
+const char *chanconv_compiler(void);
+
 /* The instruction set in use: "generic", "avx2", "avx512" or "neon". The best that the processor has, unless the
  * environment's CHANCONV_ISA holds it down. A static string. */
 const char *chanconv_isa(void);

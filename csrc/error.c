@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Status texts, error details and the version. */
+ * Status texts, error details, the version and the compiler. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -31,6 +31,15 @@ const char *chanconv_status_string(chanconv_status status)
 }
 
 const char *chanconv_version(void) { return CHANCONV_VERSION; }
+
+const char *chanconv_compiler(void)
+{
+#if defined(__clang__)
+    return "clang " __clang_version__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}
 
 chanconv_status fail(chanconv_error *error, chanconv_status status, const char *argument, const char *format, ...)
 {
