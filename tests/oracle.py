@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the tests of the fast functions share: convolution problems, their exact answers and error bounds."""
+
+import functools
+import random
+import zlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+import chanconv
+from chanconv import reference
+
+MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
+PASSES = ("forward", "grad_x", "grad_kernel", "per_sample")
+
+# Algorithms that add up the products of the formula, so that its error bound holds; "auto" does too if it is strict.
+SUMS = ("gemm", "im2col", "direct", "auto")
+GENERAL = ("gemm", "im2col", "auto")  # of these the ones that take every problem
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One convolution: sizes and options."""
+
+    n: int = 1
+    h: int = 6
+    w: int = 6
+    c: int = 3
+    kh: int = 3
+    kw: int = 3
+    k: int = 4
+    stride: int | tuple = 1
+    dilation: int | tuple = 1
+    groups: int = 1
+    padding: int | str | tuple = 0
+    padding_mode: str = "zeros"
+
+    def __str__(self):
+        """The sizes, and the options that are not the default: the test's id."""
+        options = (f for f in fields(self)[7:] if getattr(self, f.name) != f.default)
+        text = " ".join(f"{f.name}={getattr(self, f.name)}".replace(" ", "") for f in options)
+        return f"{self.n}x{self.h}x{self.w}x{self.c} {self.kh}x{self.kw}x{self.k} {text}".strip()
+
+    @property
+    def options(self):
+        return {f.name: getattr(self, f.name) for f in fields(self)[7:]}
+
+    @property
+    def x_shape(self):
+        return (self.n, self.h, self.w, self.c)
+
+    @property
+    def kernel_shape(self):
+        return (self.kh, self.kw, self.c // self.groups, self.k)
+
+    @property
+    def y_shape(self):
+        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return reference.conv_output_shape(self.x_shape, self.kernel_shape, **geometry)
+
+    def arrays(self, dtype, values=None):
+        """(x, kernel, bias, grad_output) of normal values, or of `values(rng, shape)`: the same at every call."""
+        rng = np.random.default_rng(zlib.crc32(str(self).encode()))
+        values = values or (lambda rng, shape: rng.standard_normal(shape))
+        return [values(rng, s).astype(dtype) for s in (self.x_shape, self.kernel_shape, (self.k,), self.y_shape)]
+
+
+def integers(rng, shape):
+    """Values so small that every sum of the tests is below 2**24: float32 holds it exactly, in any order."""
+    return rng.integers(-4, 5, shape)
+
+
+def run(pass_, problem, arrays, module=chanconv, **more):
+    """One of PASSES on (x, kernel, bias, grad_output) by the functions of `module`."""
+    x, kernel, bias, grad = arrays
+    options = problem.options | more
+    if pass_ == "forward":
+        return module.conv(x, kernel, bias=bias, **options)
+    if pass_ == "grad_x":
+        return module.conv_grad_x(grad, kernel, x.shape, **options)
+    return module.conv_grad_kernel(grad, x, kernel.shape, per_sample=pass_ == "per_sample", **options)
+
+
+def run_all(pass_, problem, arrays, algorithms=SUMS, **more):
+    """(name, result) of every algorithm that does not decline the problem; the general ones must not."""
+    for algorithm in algorithms:
+        try:
+            result = run(pass_, problem, arrays, algorithm=algorithm, **more)
+        except ValueError as error:
+            if algorithm in GENERAL or not str(error).startswith("algorithm"):
+                raise
+        else:
+            yield algorithm, result
+
+
+@functools.cache
+def exact(pass_, problem):
+    """The result on integers."""
+    return run(pass_, problem, problem.arrays(np.float64, integers), reference)
+
+
+@functools.cache
+def within(pass_, problem, dtype):
+    """The result on normal values in more digits than `dtype` has, and the bound on an error of a sum in `dtype`.
+
+    abs(error) <= gamma(n + 1) * (sum of abs(products) + abs(bias)) with gamma(n) = n u / (1 - n u) for n terms.
+    """
+    wide = np.longdouble if dtype == np.float64 else np.float64
+    arrays = [a.astype(wide) for a in problem.arrays(dtype)]
+    result = run(pass_, problem, arrays, reference)
+    total = run(pass_, problem, [np.abs(a) for a in arrays], reference)
+    terms = run(pass_, problem, [np.ones_like(a) for a in arrays], reference)
+    nu = (terms + 1) * (np.finfo(dtype).eps + np.finfo(wide).eps) / 2
+    return result, nu / (1 - nu) * total
+
+
+def assert_within(result, expected, bound):
+    assert result.shape == expected.shape
+    assert np.isfinite(result).all()
+    excess = np.abs(result - expected) - bound
+    assert not (excess > 0).any(), f"beyond the bound by {excess.max()} at {np.argwhere(excess > 0)[:3].tolist()}"
+
+
+def same_bits(a, b):
+    """Whether two arrays hold the same values to the bit: -0.0 is not 0.0, a NaN is itself."""
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+# ---- Samples of the space of problems --------------------------------------------------------------------------------
+
+
+def draw_padding(rng):
+    side = functools.partial(rng.randrange, 4)
+    explicit = [side(), (side(), side()), ((side(), side()), (side(), side()))]
+    return rng.choice(["valid", "same", "same_lower", *explicit])
+
+
+def draw(rng):
+    """A problem at random; perhaps one that does not exist."""
+    groups = rng.choice([1, 1, 1, 2, 3, 5])
+    kernel_size = rng.choice([(1, 1), (3, 3), (rng.randint(1, 5), rng.randint(1, 5))])
+    return Problem(
+        n=rng.choice([1, 2, 3]),
+        h=rng.randint(1, 12),
+        w=rng.randint(1, 14),
+        c=groups * rng.choice([1, 1, 2, 3, 4, 7]),
+        k=groups * rng.choice([1, 2, 3, 5, 8]),
+        kh=kernel_size[0],
+        kw=kernel_size[1],
+        stride=rng.choice([1, 2, (rng.randint(1, 4), rng.randint(1, 4))]),
+        dilation=rng.choice([1, 1, 2, (rng.randint(1, 3), rng.randint(1, 3))]),
+        groups=groups,
+        padding=draw_padding(rng),
+        padding_mode=rng.choice(("zeros", *MODES)),
+    )
+
+
+def exists(problem):
+    """Whether the kernel fits the padded image and the image is large enough for the padding mode."""
+    sizes, kernel_sizes = (problem.h, problem.w), (problem.kh, problem.kw)
+    geometry = (problem.stride, problem.padding, problem.dilation)
+    if min(reference.output_sizes(sizes, kernel_sizes, *geometry)) < 1:
+        return False
+    pads = reference.explicit_padding(problem.padding, sizes, kernel_sizes, problem.stride, problem.dilation)
+    reach = {"reflect": -1, "circular": 0}.get(problem.padding_mode, np.inf)
+    return all(max(pad) <= size + reach for pad, size in zip(pads, sizes, strict=True))
+
+
+def sample(count, seed):
+    """`count` problems, the same at every run."""
+    rng = random.Random(seed)
+    problems = filter(exists, iter(lambda: draw(rng), None))
+    return list(dict.fromkeys(next(problems) for _ in range(count)))
+
+
+# Sizes around the register tiles: every number of channels and kernels, of pixels in a row, and of rows.
+TILES = [
+    *(Problem(c=c, k=5, kh=2, kw=2, h=3, w=5) for c in (*range(1, 41), 63, 64, 65)),
+    *(Problem(c=5, k=k, kh=2, kw=2, h=3, w=5) for k in (*range(1, 41), 63, 64, 65)),
+    *(Problem(c=2, k=33, h=4, w=w + 2) for w in range(1, 31)),
+    *(Problem(c=3, k=17, h=h, w=7, padding=1) for h in range(1, 17)),
+    *(Problem(c=c, k=c, groups=c, h=5, w=6, padding=1) for c in (2, 3, 8, 16, 17, 31, 33, 65)),
+    *(Problem(c=c, k=3 * c, groups=c, h=5, w=6, stride=2) for c in (2, 7, 16)),
+    Problem(n=2, c=24, k=40, h=9, w=11, stride=2, padding="same"),
+    Problem(c=130, k=70, h=4, w=6),
+    Problem(c=600, k=9, kh=1, kw=1, h=3, w=3),
+    Problem(c=9, k=600, kh=1, kw=1, h=3, w=3),
+    Problem(c=4, k=6, kh=11, kw=11, h=23, w=23, stride=4, padding=2),
+]
