@@ -212,6 +212,7 @@ ELEMENTWISE = {
 cdef class Elementwise:
     """An elementwise activation with its parameters, checked: what a pass can apply to its own result.
 
+    It is what ``Activation.fused`` of `chanconv.activations` holds; None there means that no pass can apply it.
     ``Elementwise(kind, p0=0.0, p1=0.0)``: a name of `ELEMENTWISE` and the parameters chanconv.h gives for it.
     """
     cdef chanconv_activation activation

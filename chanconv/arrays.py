@@ -21,7 +21,10 @@ from chanconv import trace
 FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
 COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}
 
-_READY = 0x0101  # numpy's flags C_CONTIGUOUS and ALIGNED
+# numpy's flags C_CONTIGUOUS and ALIGNED, which the C library asks for, and with WRITEABLE.
+_READY = 0x0101
+_TARGET = 0x0501
+
 _NUMBERS = (bool, int, float)  # these have no type of their own beside arrays
 _KINDS = {FLOAT32: "float", FLOAT64: "double"}
 
@@ -145,34 +148,33 @@ def _elements_collide(array, axes):
 
 def check_out(out, shape, dtype, name="out"):
     """Raises unless `out` can take a result."""
+    if type(out) is np.ndarray and out.shape == shape and out.dtype is dtype and out.flags.num & _TARGET == _TARGET:
+        return
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name}: expected a numpy.ndarray, got {type(out).__name__}")
     as_array(name, out)
     if out.dtype != dtype:
-        raise TypeError(f"{name}: expected dtype {dtype} in native byte order, got {out.dtype!r}")
+        raise TypeError(f"{name}: expected dtype {dtype}, in native byte order, got {out.dtype.str}")
     if out.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one")
     if overlaps_itself(out):
-        raise ValueError(f"{name}: expected elements with memory of their own, got overlapping ones")
+        raise ValueError(f"{name}: expected elements that have their own memory, got ones that overlap")
 
 
 def _is_target(out, dtype, inputs):
     """Whether a pass can write its result right into `out`."""
     return (
         out.dtype == dtype
-        and out.flags.num & _READY == _READY
+        and out.flags.num & _TARGET == _TARGET
         and type(out) is np.ndarray
         and not any(array is not None and np.may_share_memory(out, array) for array in inputs)
     )
 
 
-def rounded(result, dtype, out=None):
-    """A computed result as `dtype`, or in `out`."""
-    if out is None:
-        return result.astype(dtype, copy=False)
-    check_out(out, result.shape, dtype)
+def place(result, out):
+    """Copies a result into `out`, which `check_out` has seen; returns `out`."""
     np.copyto(out, result, casting="same_kind")
     return out
 
@@ -189,4 +191,6 @@ def deliver(function, what, shape, dtype, inputs, out=None, *options):
     in_place = out is not None and _is_target(out, computed, inputs)
     result = out if in_place else empty(shape, computed)
     function(what, *[flat(array, computed) for array in inputs], result.ravel(), *options)
-    return result if in_place or (out is None and computed is dtype) else rounded(result, dtype, out)
+    if in_place:
+        return out
+    return place(result, out) if out is not None else result.astype(dtype, copy=False)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from chanconv import _chanconv, activations, geometry
-from chanconv.arrays import COMPUTED_IN, FLOAT32, by_dtype, common, deliver, rounded
+from chanconv.arrays import COMPUTED_IN, FLOAT32, by_dtype, check_out, common, deliver, place
 from chanconv.config import strict
 from chanconv.explanation import Explanation
 from chanconv.geometry import IMAGES, PLANES
@@ -86,18 +86,24 @@ def _biased(passes, problem, shape, dtype, x, kernel, bias, activation, out):
     computed = COMPUTED_IN[dtype]
     if after is None:
         return deliver(passes[computed], problem.convolution, shape, dtype, arrays, out, fused)
-    y = deliver(passes[computed], problem.convolution, shape, computed, arrays)
-    return rounded(after.forward(y), dtype, out)
+    y = after.forward(deliver(passes[computed], problem.convolution, shape, computed, arrays))
+    if out is None:
+        return y.astype(dtype, copy=False)
+    check_out(out, y.shape, dtype)
+    return place(y, out)
 
 
-def _with_shape(find, name, shape, *rest):
-    """A problem whose x or kernel is known by the argument `name` alone; errors speak of that argument."""
+def _named(names, find, *arguments):
+    """``find(*arguments)`` for arrays that the caller knows by other arguments: a ValueError speaks of these.
+
+    `names`: of x or kernel, the argument's name and its value.
+    """
     try:
-        return find(*rest)
+        return find(*arguments)
     except ValueError as error:
         argument, _, text = str(error).partition(": ")
-        argument = name if name == f"{argument}_shape" else argument
-        raise ValueError(f"{argument}: {text} ({name} is {shape})") from None
+        values = ", ".join(f"{name} {value}" for name, value in names.values())
+        raise ValueError(f"{names.get(argument, (argument,))[0]}: {text} ({values})") from None
 
 
 def _gradients(wanted, dtype, problem, grad_output, x, kernel):
@@ -399,9 +405,8 @@ def conv_grad_x(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     x_shape = geometry.shape("x_shape", x_shape)
     dtype, (grad_output, kernel) = common(("grad_output", "kernel"), (grad_output, kernel))
-    problem = _with_shape(
-        geometry.problem, "x_shape", x_shape, IMAGES, dtype, x_shape, kernel.shape, given, strict()
-    )
+    names = {"x": ("x_shape", x_shape)}
+    problem = _named(names, geometry.problem, IMAGES, dtype, x_shape, kernel.shape, given, strict())
     problem.check_grad_output(grad_output.shape)
     function = _GRAD_X[COMPUTED_IN[dtype]]
     return deliver(function, problem.convolution, x_shape, dtype, (grad_output, kernel), out)
@@ -459,9 +464,8 @@ def conv_grad_kernel(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     kernel_shape = geometry.shape("kernel_shape", kernel_shape)
     dtype, (grad_output, x) = common(("grad_output", "x"), (grad_output, x))
-    problem = _with_shape(
-        geometry.problem, "kernel_shape", kernel_shape, IMAGES, dtype, x.shape, kernel_shape, given, strict()
-    )
+    names = {"kernel": ("kernel_shape", kernel_shape)}
+    problem = _named(names, geometry.problem, IMAGES, dtype, x.shape, kernel_shape, given, strict())
     problem.check_grad_output(grad_output.shape)
     passes = _GRAD_KERNEL_PER_SAMPLE if per_sample else _GRAD_KERNEL
     shape = (*x.shape[:-3], *kernel_shape) if per_sample else kernel_shape
@@ -622,7 +626,8 @@ def im2col(x, kernel_size, stride=1, *, padding=0, dilation=1, padding_mode="zer
     taps = geometry.pair("kernel_size", kernel_size)
     given = geometry.options(stride, padding, dilation, 1, padding_mode)
     dtype, (x,) = common(("x",), (x,))
-    problem = geometry.columns_problem(dtype, x.shape, taps, given)
+    names = {"kernel": ("kernel_size", taps)}
+    problem = _named(names, geometry.columns_problem, dtype, x.shape, taps, given)
     return deliver(_IM2COL[COMPUTED_IN[dtype]], problem.convolution, problem.y_shape, dtype, (x,), out)
 
 
@@ -660,7 +665,8 @@ def col2im(columns, x_shape, kernel_size, stride=1, *, padding=0, dilation=1, pa
     given = geometry.options(stride, padding, dilation, 1, padding_mode)
     x_shape = geometry.shape("x_shape", x_shape)
     dtype, (columns,) = common(("columns",), (columns,))
-    problem = _with_shape(geometry.columns_problem, "x_shape", x_shape, dtype, x_shape, taps, given)
+    names = {"x": ("x_shape", x_shape), "kernel": ("kernel_size", taps)}
+    problem = _named(names, geometry.columns_problem, dtype, x_shape, taps, given)
     if columns.shape != problem.y_shape:
         raise ValueError(f"columns: expected shape {problem.y_shape} for x_shape {x_shape}, got {columns.shape}")
     return deliver(_COL2IM[COMPUTED_IN[dtype]], problem.convolution, x_shape, dtype, (columns,), out)
@@ -669,21 +675,13 @@ def col2im(columns, x_shape, kernel_size, stride=1, *, padding=0, dilation=1, pa
 # ---- Questions ------------------------------------------------------------------------------------------------------
 
 
-def _form(kernel_shape):
-    return PLANES if len(kernel_shape) == 2 else IMAGES
-
-
 def _problem_of_shapes(dtype, x_shape, kernel_shape, given):
-    """The problem of `plane_conv` or `conv` for shapes given as arguments."""
+    """The problem of `conv`, or with a kernel (KH, KW) of `plane_conv`, for shapes given as arguments."""
     x_shape = geometry.shape("x_shape", x_shape)
     kernel_shape = geometry.shape("kernel_shape", kernel_shape)
-    form = _form(kernel_shape)
-    try:
-        return geometry.problem(form, dtype, x_shape, kernel_shape, given, strict())
-    except ValueError as error:
-        argument, _, text = str(error).partition(": ")
-        argument = f"{argument}_shape" if argument in _X_KERNEL else argument
-        raise ValueError(f"{argument}: {text}") from None
+    names = {"x": ("x_shape", x_shape), "kernel": ("kernel_shape", kernel_shape)}
+    form = PLANES if len(kernel_shape) == 2 else IMAGES
+    return _named(names, geometry.problem, form, dtype, x_shape, kernel_shape, given, strict())
 
 
 def conv_output_shape(x_shape, kernel_shape, stride=1, *, padding=0, dilation=1, groups=1):
