@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from tqdm import tqdm
 
 from chanconv.activations import log_softmax
@@ -28,6 +29,13 @@ def load_digits(rng):
     order = rng.permutation(len(images))
     test, train = np.split(order, [len(order) // 5])
     return (images[train], labels[train]), (images[test], labels[test])
+
+
+def moved(images, rng):
+    """Half of the images as they are, the others moved by up to a pixel each way: it makes the data seem larger."""
+    windows = sliding_window_view(np.pad(images[..., 0], ((0, 0), (1, 1), (1, 1))), (8, 8), axis=(1, 2))
+    down, right = np.where(rng.random(len(images)) < 0.5, 1, rng.integers(0, 3, (2, len(images))))
+    return windows[np.arange(len(images)), down, right][..., np.newaxis]
 
 
 def build(rng):
@@ -85,8 +93,9 @@ def train(network, images, labels, epochs, batch, rng, rate=0.003):
         for epoch in range(epochs):
             loss_sum = right = seen = 0
             for chosen in np.split(rng.permutation(len(images)), range(batch, len(images), batch)):
+                shown = moved(images[chosen], rng)
                 start = time.perf_counter()
-                scores = network.forward(images[chosen])
+                scores = network.forward(shown)
                 loss, grad = cross_entropy(scores, labels[chosen])
                 network.backward(grad)
                 optimiser.step(rate * (1 - len(seconds) / steps))
@@ -121,7 +130,7 @@ def draw(network, image, label, path):
     top, bottom = left.subplots(2, 1)
     top.imshow(image[..., 0], cmap="gray_r")
     top.set_title(f"label {label}", fontsize=10)
-    top.set_axis_off()
+    top.set(xticks=(), yticks=())
     bottom.bar(range(10), scores, color="#4c72b0")
     bottom.set(xticks=range(10), ylim=(0, 1), xlabel="digit", title="the network's probabilities")
     bottom.title.set_fontsize(10)
@@ -135,16 +144,17 @@ def draw(network, image, label, path):
 
 def tiles(figure, planes, **options):
     """The channels of (H, W, 16) in four rows of four."""
-    for index, axes in enumerate(figure.subplots(4, 4).flat):
+    grid = figure.subplots(4, 4, gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    for index, axes in enumerate(grid.flat):
         shown = axes.imshow(planes[..., index], **options)
         axes.set_title(str(index), fontsize=8, pad=2)
         axes.set_axis_off()
-    figure.colorbar(shown, ax=figure.axes, location="bottom", shrink=0.6, pad=0.02)
+    figure.colorbar(shown, ax=figure.axes, location="bottom", shrink=0.6, pad=0.02, aspect=30)
 
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=15, help="passes over the training images (default %(default)s)")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training images (default %(default)s)")
     parser.add_argument("--batch", type=int, default=32, help="images per step (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the first kernels and the order of images")
     parser.add_argument("--output", type=Path, default=HERE / "output", help="folder for the picture")

@@ -20,6 +20,7 @@ SOBEL = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], np.float32)
 LAPLACE = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
 EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)
 PADDING_MODES = ("zeros", "reflect", "symmetric", "replicate", "circular")
+BEYOND = 70  # pixels outside the photograph, to show what a padding mode puts there
 
 
 def gauss(size, sigma):
@@ -41,36 +42,37 @@ def load_photograph():
     return np.moveaxis(image[..., :3], -1, 0)
 
 
-def filtered(planes, kernel, padding_mode="reflect"):
-    """`plane_conv` of the same size, with its time."""
+def filtered(planes, kernel, padding="same", padding_mode="reflect"):
+    """`plane_conv`, with a line about it."""
     start = time.perf_counter()
-    result = chanconv.plane_conv(planes, kernel, padding="same", padding_mode=padding_mode)
+    result = chanconv.plane_conv(planes, kernel, padding=padding, padding_mode=padding_mode)
     milliseconds = 1000 * (time.perf_counter() - start)
     height, width = kernel.shape
-    print(f"{height:2}x{width:<2}  {padding_mode:9}  {planes.shape!s:13}  {milliseconds:7.3f} ms")
+    print(f"{planes.shape!s:13}  {height:2}x{width:<2}  {padding!s:7}  {padding_mode:9}  {milliseconds:8.3f} ms")
     return result
 
 
 def filter_panels(planes):
     """(title, image) of each filter."""
     grey = np.tensordot(np.float32([0.299, 0.587, 0.114]), planes, 1)
-    print("kernel  padding    planes             time")
-    horizontal, vertical = filtered(grey, SOBEL), filtered(grey, SOBEL.T)
+    across, down = filtered(grey, SOBEL), filtered(grey, SOBEL.T)
     return [
         ("photograph", planes),
-        ("Sobel 3x3: strength of edges", np.hypot(horizontal, vertical) / 2),
+        ("Sobel 3x3: change to the right", 0.5 + across / 4),
+        ("Sobel 3x3: strength of edges", np.hypot(across, down) / 2),
         ("Laplace 3x3: second derivative", 0.5 + filtered(grey, LAPLACE)),
-        ("emboss 3x3: light from top left", filtered(planes, EMBOSS)),
+        ("emboss 3x3", filtered(planes, EMBOSS)),
         ("Gauss 15x15, sigma 3", filtered(planes, gauss(15, 3))),
-        ("motion blur 15x15", filtered(planes, motion(15))),
     ]
 
 
-def padding_panels(planes, size=48):
-    """(title, image) of one corner, blurred with each padding mode."""
-    panels = [("bottom left corner", planes)]
-    panels += [(f'Gauss, "{mode}"', filtered(planes, gauss(15, 3), mode)) for mode in PADDING_MODES]
-    return [(title, image[:, -size:, :size]) for title, image in panels]
+def padding_panels(planes):
+    """(title, image) of the motion blur, and of what each padding mode lets it see beyond the edge."""
+    kernel = motion(15)
+    reach = BEYOND + len(kernel) // 2
+    return [("motion blur 15x15", filtered(planes, kernel))] + [
+        (f'{BEYOND} pixels beyond: "{mode}"', filtered(planes, kernel, reach, mode)) for mode in PADDING_MODES
+    ]
 
 
 def contact_sheet(rows, path):
@@ -80,13 +82,15 @@ def contact_sheet(rows, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    columns = len(rows[0])
+    columns, width = len(rows[0]), rows[0][0][1].shape[-1]
     figure, grid = plt.subplots(len(rows), columns, figsize=(3 * columns, 3.3 * len(rows)), layout="constrained")
     for axes, (title, image) in zip(grid.flat, [panel for row in rows for panel in row], strict=True):
         image = np.clip(image, 0, 1)
         axes.imshow(np.moveaxis(image, 0, -1) if image.ndim == 3 else image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(title, fontsize=11)
         axes.set_axis_off()
+        if image.shape[-1] > width:
+            axes.add_patch(plt.Rectangle((BEYOND, BEYOND), width, width, fill=False, color="white", linestyle=":"))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -98,6 +102,7 @@ def main(argv=None):
     options = parser.parse_args(argv)
 
     planes = load_photograph()
+    print("planes         kernel padding  mode               time")
     rows = [filter_panels(planes), padding_panels(planes)]
     path = options.output / "filters.png"
     contact_sheet(rows, path)

@@ -1,47 +1,32 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks of the arguments that layers take beside those of the functions they call."""
 
-import operator
-
 import numpy as np
 
-from chanconv import activations
+from chanconv import activations, geometry
 
 
 def positive(name, value):
     """`value` as an int of at least 1."""
-    number = _integer(name, value)
+    number = geometry.index(name, value)
     if number < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {number}")
+        raise ValueError(f"{name}: expected an int of at least 1, got {number}")
     return number
 
 
 def positive_pair(name, value):
-    """An integer or a (vertical, horizontal) pair of integers, each at least 1, as a pair."""
-    if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value):
-        if len(value) != 2:
-            raise ValueError(f"{name}: expected an integer or (vertical, horizontal), got {value!r}")
-        return positive(name, value[0]), positive(name, value[1])
-    return (positive(name, value),) * 2
+    """(vertical, horizontal) of an int or a pair, each at least 1."""
+    numbers = geometry.pair(name, value)
+    if min(numbers) < 1:
+        raise ValueError(f"{name}: expected ints of at least 1, got {value!r}")
+    return numbers
 
 
-def paddings(name, value):
-    """A padding as it is kept: a word, an integer or nested tuples of integers."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (tuple, list, np.ndarray)) and np.ndim(value):
-        return tuple(paddings(name, part) for part in value)
-    return _integer(name, value)
-
-
-def image_shape(name, shape):
-    """``(H, W, C)`` or ``(N, H, W, C)`` as a tuple of ints."""
-    try:
-        sizes = tuple(_integer(name, size) for size in shape)
-    except TypeError:
-        raise TypeError(f"{name}: expected (H, W, C) or (N, H, W, C), got {shape!r}") from None
-    if len(sizes) not in (3, 4) or min(sizes) < 0:
-        raise ValueError(f"{name}: expected (H, W, C) or (N, H, W, C), got {shape!r}")
+def image_shape(name, value):
+    """The shape ``(H, W, C)`` or ``(N, H, W, C)``."""
+    sizes = geometry.shape(name, value)
+    if len(sizes) not in (3, 4):
+        raise ValueError(f"{name}: expected (H, W, C) or (N, H, W, C), got {value!r}")
     return sizes
 
 
@@ -78,10 +63,3 @@ def activation_object(name, value):
     if value is not None and not isinstance(value, activations.Activation):
         raise TypeError(f"{name}: expected a name, an activations.Activation or None, got {type(value).__name__}")
     return None if value is None or value.name == "identity" else value
-
-
-def _integer(name, value):
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {type(value).__name__}") from None

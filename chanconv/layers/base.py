@@ -167,8 +167,11 @@ class Layer:
 
 
 def _short(value):
-    """A pair of two equal values as one of them."""
-    return value[0] if isinstance(value, tuple) and len(value) == 2 and value[0] == value[1] else value
+    """A short form: a dtype's name; of a pair of equal values, or of a pair of such pairs, one of them."""
+    if isinstance(value, np.dtype):
+        return value.name
+    same = isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]
+    return _short(value[0]) if same else value
 
 
 def _read_npz(path, expected):

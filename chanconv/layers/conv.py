@@ -3,14 +3,13 @@
 
 import numpy as np
 
-from chanconv import ops
+from chanconv import geometry, ops
 from chanconv.layers import initializers
 from chanconv.layers.arguments import (
     activation_object,
     flag,
     float_dtype,
     generator,
-    paddings,
     positive,
     positive_pair,
 )
@@ -32,7 +31,7 @@ class _Convolution(Layer):
         self.out_channels = positive("out_channels", out_channels)
         self.kernel_size = positive_pair("kernel_size", kernel_size)
         self.stride = positive_pair("stride", stride)
-        self.padding = paddings("padding", padding)
+        self.padding = geometry.pads(padding)
         self.dilation = positive_pair("dilation", dilation)
         self.groups = self._checked_groups(groups)
         self.bias = flag("bias", bias)
@@ -250,9 +249,9 @@ class ConvTranspose2D(_Convolution):
         rng=None,
     ):
         if padding_mode != "zeros":
-            raise ValueError(f"padding_mode: expected 'zeros' for a transposed convolution, got {padding_mode!r}")
+            raise ValueError(f"padding_mode: a transposed convolution has no other than 'zeros', got {padding_mode!r}")
         self.padding_mode = padding_mode
-        self.output_padding = paddings("output_padding", output_padding)
+        self.output_padding = geometry.pair("output_padding", output_padding)
         self._geometry = {"output_padding": self.output_padding}
         super().__init__(
             in_channels,
