@@ -3,9 +3,10 @@
 """Memory that a call takes beyond its arguments and its result: what `explain` says and what the system sees.
 
 Each call is measured in a process of its own, forked for it: the growth of the peak resident size during the call (the
-"high-water mark" of Linux), after a call on a tiny layer has started threads and loaded code. Blind below some 200 KiB.
+"high-water mark" of Linux), once threads run and code is loaded. Blind below some 200 KiB.
 """
 import argparse
+import ctypes
 from dataclasses import replace
 from itertools import product
 import json
@@ -19,6 +20,7 @@ from peers import Chanconv, installed
 
 BATCHES = (1, 8)
 MIB = 2 ** 20
+LIBC = ctypes.CDLL(None)
 
 
 def _status(field):
@@ -30,18 +32,19 @@ def _status(field):
 def _peak_growth(queue, job, warm_up):
     """Puts by how much the resident size rises during job.call at most, less the result if the call made it."""
     warm_up.call()
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)  # gives back what was freed, which would be taken again unseen
     Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew at the present size
     before = _status("VmRSS")
     job.call()
     queue.put(_status("VmHWM") - before)
 
 
-def measured(engine, problem):
-    """Peak memory in bytes that engine's call takes, measured in a child process."""
+def measured(engine, problem, first):
+    """Peak memory in bytes that engine's call takes, measured in a child process after a call on problem `first`."""
     context = get_context("fork")
     queue = context.SimpleQueue()
-    tiny = Problem.random(LAYERS[0], problem.what, problem.dtype)
-    child = context.Process(target=_peak_growth, args=(queue, engine.prepare(problem), engine.prepare(tiny)))
+    child = context.Process(target=_peak_growth, args=(queue, engine.prepare(problem), engine.prepare(first)))
     child.start()
     child.join()
     if child.exitcode:
@@ -50,14 +53,18 @@ def measured(engine, problem):
 
 
 def record(ours, peers, layer, what, dtype):
-    """One line of the table as a dict."""
-    problem = Problem.random(layer, what, dtype)
+    """One line of the table as a dict.
+
+    chanconv keeps workspace for the next call, so a tiny layer goes first; with the peers, which load and generate code
+    for each kind of layer, the same problem does.
+    """
+    problem, tiny = Problem.random(layer, what, dtype), Problem.random(LAYERS[0], what, dtype)
     result_bytes = int(problem.dtype.itemsize) * _count(problem.result_shape)
-    sizes = {engine.name: max(0, measured(engine, problem) - result_bytes) for engine in peers}
+    sizes = {engine.name: max(0, measured(engine, problem, problem) - result_bytes) for engine in peers}
     return {"layer": layer.name, "pass": what, "batch": layer.n, "dtype": dtype,
             "im2col_bytes": layer.im2col_bytes(dtype),
             "workspace_bytes": ours.explain(layer, what, dtype).workspace_bytes,
-            "measured_bytes": {ours.name: measured(ours, problem), **sizes}}
+            "measured_bytes": {ours.name: measured(ours, problem, tiny), **sizes}}
 
 
 def _count(shape):

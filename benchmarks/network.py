@@ -10,6 +10,7 @@ biases and of the chain's input.
 import argparse
 from dataclasses import dataclass
 from itertools import product
+from statistics import median
 import sys
 
 import numpy as np
@@ -167,7 +168,7 @@ def line(network, batch, threads, mode, times, peak):
     """One row of the table."""
     flops = sum(layer.flops for chain in NETWORKS[network]() for layer in chain.layers(batch))
     flops *= {"infer": 1, "train": 3}[mode]
-    ours, theirs = times["chanconv"].median, times["torch-nhwc"].median
+    ours, theirs = median(times["chanconv"]), median(times["torch-nhwc"])
     share = f"{100e-9 * flops / ours / peak.gflops('float32', threads):4.0f}" if peak else "   -"
     return (f"{network:<14} {batch:>2} {threads:>2} {mode:<6} {1e3 * ours:9.2f} {1e3 * theirs:9.2f} "
             f"{theirs / ours:6.2f} {batch / ours:9.1f} {1e-9 * flops / ours:9.1f} {share}")

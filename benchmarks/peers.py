@@ -72,7 +72,7 @@ class Chanconv(Engine):
             "grad_x": partial(lib.conv_grad_x, problem.grad_y, problem.kernel, layer.x_shape),
             "grad_kernel": partial(lib.conv_grad_kernel, problem.grad_y, problem.x, layer.kernel_shape),
         }[problem.what]
-        out = np.zeros(problem.result_shape, problem.dtype) if self.reuse_output else None
+        out = np.full(problem.result_shape, 0, problem.dtype) if self.reuse_output else None  # full: pages are there
         return Job(partial(call, **layer.geometry, algorithm=self.algorithm, out=out))
 
     def explain(self, layer, what, dtype):

@@ -3,7 +3,6 @@
 from math import exp, log
 from pathlib import Path
 import platform
-from statistics import median
 
 
 class Progress:
@@ -23,11 +22,6 @@ class Progress:
     def say(self, text):
         """Prints a line above the bar."""
         (self._tqdm.write if self._tqdm else print)(text)
-
-
-def median_or_none(values):
-    """The median, or None of nothing."""
-    return median(values) if values else None
 
 
 def processor():
@@ -67,7 +61,7 @@ def geometric_mean(values):
 
 def heading(about):
     """What was measured, on what, in a few lines."""
-    lines = [f"{about['processor']}, {about['dtype']}", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
+    lines = [f"{about['processor']}, {about['dtype']}, {about['by']} of {about['rounds']} rounds", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
     for threads, rate in about.get("peak_gflops", {}).items():
         lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
                      f"copy {about['copy_gbytes'][threads]:.0f} GB/s")

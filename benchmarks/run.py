@@ -7,6 +7,7 @@ import json
 import os
 from pathlib import Path
 import platform
+from statistics import median
 import sys
 
 from check import WrongResult, compare, expected
@@ -17,6 +18,7 @@ from peers import PEERS, Chanconv, installed
 import report
 from timing import interleave
 
+STATISTICS = {"median": (median, median), "best": (min, max)}  # of seconds, of rates
 ONEDNN_ISA = {"generic": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}
 
 
@@ -31,6 +33,7 @@ def parse(argv):
     add("--batch", type=int, metavar="N", help="number of images instead of the layer's own")
     add("--rounds", type=int, default=9, help="samples per call (default: 9)")
     add("--sample", type=float, default=0.01, metavar="SECONDS", help="least length of a sample (default: 0.01)")
+    add("--by", default="median", choices=STATISTICS, help="what of the samples counts (default: median)")
     add("--peers", nargs="*", default=[peer.name for peer in PEERS], choices=[peer.name for peer in PEERS])
     add("--algorithm", default="auto", help="chanconv's algorithm (default: auto)")
     add("--isa", choices=["generic", "avx2", "avx512", "neon"],
@@ -73,20 +76,20 @@ def measure(problem, right, engines, threads, options, peak, say):
     for engine in engines:
         engine.set_threads(threads)
     jobs, errors = checked_jobs(problem, right, engines, say)
+    of_seconds, of_rates = STATISTICS[options.by]
     rates = []
     calls = {name: job.call for name, job in jobs.items()}
     if peak:
         calls["peak"] = lambda: rates.append(peak.gflops(options.dtype, threads))
-    times = interleave(calls, options.rounds, options.sample, settle=threads > 1)
-    times.pop("peak", None)
+    samples = interleave(calls, options.rounds, options.sample, settle=threads > 1)
+    samples.pop("peak", None)
     plan = engines[0].explain(layer, what, options.dtype)
     return {
         "layer": layer.name, "pass": what, "threads": threads, "dtype": options.dtype, "batch": layer.n,
         "algorithm": plan.algorithm, "workspace_bytes": plan.workspace_bytes,
         "im2col_bytes": layer.im2col_bytes(options.dtype), "flops": layer.flops,
-        "peak_gflops": report.median_or_none(rates),
-        "seconds": {name: time.median for name, time in times.items()},
-        "least_seconds": {name: time.least for name, time in times.items()},
+        "peak_gflops": of_rates(rates) if rates else None,
+        "seconds": {name: of_seconds(seconds) for name, seconds in samples.items()}, "samples": samples,
         "error_rms": {name: error.rms for name, error in errors.items()},
         "error_largest": {name: error.largest for name, error in errors.items()},
     }
@@ -100,7 +103,7 @@ def describe(options, engines, peak):
                  "copy_gbytes": {t: peak.copy(t) for t in options.threads}}
     return {"machine": platform.machine(), "processor": report.processor(), "system": platform.platform(),
             "python": platform.python_version(), "versions": {e.name: e.version for e in engines},
-            "dtype": options.dtype, "rounds": options.rounds, **roofs}
+            "dtype": options.dtype, "rounds": options.rounds, "by": options.by, **roofs}
 
 
 def problems(options, progress):

@@ -1,18 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Timing of calls side by side: every round samples each of them once, so that a slow spell of the machine hits all."""
-from dataclasses import dataclass
-from statistics import median
 from time import perf_counter, sleep
 
 SETTLE = 0.005  # seconds; worker threads that spin after a call (OpenMP, ONNX Runtime) have gone to sleep by then
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of one call, over the rounds."""
-
-    median: float
-    least: float
 
 
 def _sample(call, repeats):
@@ -30,7 +20,7 @@ def _repeats(call, sample_seconds):
 
 
 def interleave(calls, rounds, sample_seconds, settle):
-    """Times per key of `calls`, a dict of functions without arguments.
+    """Seconds of one call in every round, per key of `calls`, a dict of functions without arguments.
 
     With `settle` each sample begins after a pause and an untimed call, so that no call pays for the threads of another.
     """
@@ -44,4 +34,4 @@ def interleave(calls, rounds, sample_seconds, settle):
                 calls[name]()
             samples[name].append(_sample(calls[name], repeats[name]))
         order.append(order.pop(0))
-    return {name: Times(median(values), min(values)) for name, values in samples.items()}
+    return samples

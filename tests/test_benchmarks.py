@@ -142,5 +142,23 @@ def test_memory_is_seen(bench):
         def prepare(self, problem):
             return bench.peers.Job(lambda: np.ones(problem.layer.n * 2 ** 20, np.uint8))
 
-    problem = bench.layers.Problem.random(replace(bench.layers.LAYERS[0], n=64), "forward", "float32")
-    assert bench.memory.measured(Greedy(), problem) == pytest.approx(64 * 2 ** 20, abs=4 * 2 ** 20)
+    tiny = bench.layers.Problem.random(bench.layers.LAYERS[0], "forward", "float32")
+    large = replace(tiny, layer=replace(tiny.layer, n=64))
+    assert bench.memory.measured(Greedy(), large, tiny) == pytest.approx(64 * 2 ** 20, abs=4 * 2 ** 20)
+
+
+def test_overhead_parts_are_those_of_a_call(bench):
+    layer = bench.layers.LAYERS[0]
+    steps = bench.overhead.steps(layer)
+    for call in steps.values():
+        call()
+    problem = bench.layers.Problem.random(layer, "forward", "float32")
+    bench.check.compare(steps["whole call"](), bench.check.expected(problem), problem)
+
+
+def test_networks_have_the_known_sizes(bench):
+    """Multiplications of the convolutions: 1.81e9 in ResNet-18, 0.30e9 in MobileNetV2, as their papers say."""
+    for name, products in (("resnet18", 1.81e9), ("mobilenet_v2", 0.30e9)):
+        chains = bench.network.NETWORKS[name]()
+        flops = sum(layer.flops for chain in chains for layer in chain.layers(1))
+        assert flops / 2 == pytest.approx(products, rel=0.01)
