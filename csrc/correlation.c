@@ -328,19 +328,24 @@ static const void *panel_bias(const struct job *job, const struct block *block, 
     return buffer;
 }
 
+void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel)
+{
+    const bool dense = pixel == channels;
+    for (int64_t j = 0; j < (dense ? 1 : cols); j++) {
+        void *values = at(y, j * pixel, kernels->item);
+        kernels->activation[activation->kind](dense ? cols * channels : channels, activation->p, values, values);
+    }
+}
+
 /* The activation on columns first .. end - 1 of the block's pixels, while they are in the cache. */
 static void activate(const struct job *job, const struct block *block, int64_t first, int64_t end)
 {
     const struct correlation *c = &job->c;
-    const bool dense = c->y_pixel == end - first;
     for (int64_t i = block->row; i < block->row + block->rows; i++) {
-        char *y = at(c->y, block->n * c->y_image + i * c->y_row + block->col * c->y_pixel +
+        void *y = at(c->y, block->n * c->y_image + i * c->y_row + block->col * c->y_pixel +
                      block->group * c->y_group + first, c->kernels->item);
-        for (int64_t j = 0; j < (dense ? 1 : block->cols); j++) {
-            void *pixel = at(y, j * c->y_pixel, c->kernels->item);
-            c->kernels->activation[c->activation.kind]((dense ? block->cols : 1) * (end - first), c->activation.p,
-                                                       pixel, pixel);
-        }
+        activate_row(c->kernels, &c->activation, y, block->cols, end - first, c->y_pixel);
     }
 }
 
@@ -400,7 +405,7 @@ static void run_unit(void *data, int lane, int64_t i)
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------------- */
 
-static double flops(const struct correlation *c)
+double correlation_flops(const struct correlation *c)
 {
     return 2.0 * (double)(c->x.n * c->oh * c->ow) * (double)(c->taps[0] * c->taps[1] * c->x.c) *
            (double)(c->k * c->groups);
@@ -425,7 +430,7 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
     if (job.c.x.n == 0 || job.c.oh < 1 || job.c.ow < 1 || job.c.k == 0) {
         return CHANCONV_OK;
     }
-    plan(&job, worthwhile_threads(context, flops(correlation)));
+    plan(&job, worthwhile_threads(context, correlation_flops(correlation)));
     const size_t bytes = (size_t)job_bytes(&job);
     char *scratch = take_scratch(context, bytes);
     if (!scratch) {

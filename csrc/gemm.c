@@ -118,36 +118,73 @@ static void fill(const struct geometry *g, const struct target *target, const vo
 /* The activation on the whole target. */
 static void activate(const struct geometry *g, const struct target *target)
 {
-    const struct kernels *kernels = kernels_for(g->dtype);
-    const bool dense = target->pixel == g->c;
-    const int64_t count = dense ? target->size[1] * g->c : g->c;
     for (int64_t i = 0; i < g->n * target->size[0]; i++) {
-        char *row = at(target->x, i / target->size[0] * target->image + i % target->size[0] * target->row, g->item);
-        for (int64_t j = 0; j < (dense ? 1 : target->size[1]); j++) {
-            void *pixel = at(row, j * target->pixel, g->item);
-            kernels->activation[g->activation.kind](count, g->activation.p, pixel, pixel);
+        void *row = at(target->x, i / target->size[0] * target->image + i % target->size[0] * target->row, g->item);
+        activate_row(kernels_for(g->dtype), &g->activation, row, target->size[1], g->c, target->pixel);
+    }
+}
+
+enum { PHASES_MAX = 32 };
+
+/* The correlations of all residues that have outputs; returns their number, or -1 if there are more than PHASES_MAX. */
+static int64_t list_phases(const struct geometry *g, const struct arrays *arrays, const struct target *target,
+                           struct correlation phase[PHASES_MAX])
+{
+    const int64_t rows = phases(g, 0), cols = phases(g, 1);
+    int64_t count = 0;
+    for (int64_t i = 0; i < rows * cols; i++) {
+        const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
+        if (v.outputs > 0 && h.outputs > 0) {
+            if (count == PHASES_MAX) {
+                return -1;
+            }
+            phase[count++] = phase_correlation(g, arrays, target, &v, &h);
         }
     }
+    return count;
+}
+
+static bool is_narrow(const struct geometry *g, const struct arrays *arrays, const struct target *target,
+                      struct correlation phase[PHASES_MAX], int64_t *count)
+{
+    *count = g->n > 0 && g->cg <= MR_MAX ? list_phases(g, arrays, target, phase) : -1;
+    return *count > 0 && prefers_narrow(phase, *count);
+}
+
+/* All residues at once, for few channels. */
+static chanconv_status run_narrow(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                                  const struct correlation *phase, int64_t count)
+{
+    const bool finite = kernels_for(g->dtype)->finite(g->kh * g->kw * g->cg * g->k, arrays->kernel);
+    return finite ? narrow_correlate(context, phase, count) : CORRELATE_NOT_FINITE;
+}
+
+/* One residue after the other. */
+static chanconv_status run_phases(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                                  const struct target *target)
+{
+    const int64_t rows = phases(g, 0), cols = phases(g, 1);
+    chanconv_status status = CHANCONV_OK;
+    for (int64_t i = 0; i < rows * cols && status == CHANCONV_OK; i++) {
+        const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
+        const struct correlation c = phase_correlation(g, arrays, target, &v, &h);
+        status = correlate(context, &c);
+    }
+    return status;
 }
 
 static chanconv_status grad_target(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
                                    const struct target *target)
 {
-    const int64_t rows = phases(g, 0), cols = phases(g, 1);
-    const bool one = rows * cols == 1 && g->stride[0] == 1 && g->stride[1] == 1;
-    chanconv_status status = CHANCONV_OK;
-    if (rows < g->stride[0] || cols < g->stride[1]) {
+    struct correlation phase[PHASES_MAX];
+    int64_t count;
+    if (phases(g, 0) < g->stride[0] || phases(g, 1) < g->stride[1]) {
         fill(g, target, arrays->bias);
     }
-    for (int64_t i = 0; i < rows * cols && status == CHANCONV_OK; i++) {
-        const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
-        struct correlation c = phase_correlation(g, arrays, target, &v, &h);
-        if (one) {
-            c.activation = g->activation;
-        }
-        status = correlate(context, &c);
-    }
-    if (!one && g->activation.kind != CHANCONV_IDENTITY) {
+    const chanconv_status status = is_narrow(g, arrays, target, phase, &count)
+                                       ? run_narrow(context, g, arrays, phase, count)
+                                       : run_phases(context, g, arrays, target);
+    if (status == CHANCONV_OK && g->activation.kind != CHANCONV_IDENTITY) {
         activate(g, target);
     }
     return status;
@@ -258,40 +295,50 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
         return kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
     }
     const struct correlation c = forward(g, arrays);
-    return correlate(context, &c);
+    return prefers_narrow(&c, 1) ? narrow_correlate(context, &c, 1) : correlate(context, &c);
+}
+
+static int64_t correlations_bytes(const struct correlation *c, int64_t count, bool narrow, int threads)
+{
+    int64_t bytes = narrow ? narrow_bytes(c, count, threads) : 0;
+    for (int64_t i = 0; i < count && !narrow; i++) {
+        bytes = max64(bytes, correlation_bytes(&c[i], threads));
+    }
+    return bytes;
+}
+
+static int64_t forward_bytes(const struct geometry *g, int threads)
+{
+    const struct arrays none = {0};
+    const struct correlation c = forward(g, &none);
+    return correlations_bytes(&c, 1, prefers_narrow(&c, 1), threads);
 }
 
 static int64_t grad_x_bytes(const struct geometry *g, int threads)
 {
     const struct arrays none = {0};
     const struct target target = interior(g, NULL);
-    int64_t bytes = 0;
-    for (int64_t i = 0; i < phases(g, 0) * phases(g, 1); i++) {
-        const struct phase v = phase_at(g, &target, 0, i / phases(g, 1)), h = phase_at(g, &target, 1, i % phases(g, 1));
-        const struct correlation c = phase_correlation(g, &none, &target, &v, &h);
-        bytes = max64(bytes, v.outputs > 0 && h.outputs > 0 ? correlation_bytes(&c, threads) : 0);
-    }
-    return bytes + (has_borders(g) ? border_elements(g) * (int64_t)g->item : 0);
+    struct correlation phase[PHASES_MAX];
+    int64_t count;
+    const bool narrow = is_narrow(g, &none, &target, phase, &count);
+    count = narrow ? count : list_phases(g, &none, &target, phase);
+    return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads) +
+           (has_borders(g) ? border_elements(g) * (int64_t)g->item : 0);
 }
 
 static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     const int64_t columns = pass == CHANCONV_GRAD_X ? g->cg : g->kg;
-    const struct arrays none = {0};
-    if (columns > 0 && g->n > 0) {
-        const struct panel panel = panel_at(kernels, columns, 0);
-        plan->tile[0] = (int32_t)tallest(kernels, &panel);
-        plan->tile[1] = (int32_t)(panel.vectors * kernels->vl);
+    if (columns == 0 || g->n == 0) {
+        return;
     }
-    if (pass == CHANCONV_FORWARD) {
-        const struct correlation c = forward(g, &none);
-        plan->workspace_bytes = columns > 0 ? correlation_bytes(&c, plan->threads) : 0;
-    } else if (pass == CHANCONV_GRAD_X) {
-        plan->workspace_bytes = columns > 0 ? grad_x_bytes(g, plan->threads) : 0;
-    } else {
-        plan->workspace_bytes = columns > 0 ? kernel_gradient_bytes(g, plan->threads) : 0;
-    }
+    const struct panel panel = panel_at(kernels, columns, 0);
+    plan->tile[0] = (int32_t)tallest(kernels, &panel);
+    plan->tile[1] = (int32_t)(panel.vectors * kernels->vl);
+    plan->workspace_bytes = pass == CHANCONV_FORWARD  ? forward_bytes(g, plan->threads)
+                            : pass == CHANCONV_GRAD_X ? grad_x_bytes(g, plan->threads)
+                                                      : kernel_gradient_bytes(g, plan->threads);
 }
 
 const struct algorithm algorithm_gemm = {.id = CHANCONV_GEMM, .plan = plan, .run = run};

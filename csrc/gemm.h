@@ -115,6 +115,20 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
 /* Bytes of scratch memory that correlate() takes with so many threads. */
 int64_t correlation_bytes(const struct correlation *correlation, int threads);
 
+/* Multiplications and additions, taps on padding included. */
+double correlation_flops(const struct correlation *correlation);
+
+/* The activation on `cols` pixels of `channels` channels, `pixel` elements apart. */
+void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel);
+
+/* ---- Correlations with few output channels (narrow.c) ---- */
+
+/* `count` correlations of the same images, with the same stride, kernels and number of output channels. */
+bool prefers_narrow(const struct correlation *correlations, int64_t count);
+chanconv_status narrow_correlate(chanconv_context *context, const struct correlation *correlations, int64_t count);
+int64_t narrow_bytes(const struct correlation *correlations, int64_t count, int threads);
+
 /* ---- Gradient of the kernel (kernel_gradient.c) ---- */
 
 chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,

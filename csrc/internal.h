@@ -109,6 +109,10 @@ struct kernels {
      * whether all the values were finite. */
     bool (*pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns, int64_t src_row,
                  int64_t src_col);
+    /* dst[i * dst_row + m] = src[m * src_row + i] + bias[m] for i < rows, m < columns; bias may be NULL. */
+    void (*put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows, int64_t columns,
+                const void *bias);
+    bool (*finite)(int64_t count, const void *src);                /* whether all the values are */
     void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
 
     /* Elementwise activations by kind, with the parameters p[2]; x and y may be the same. */

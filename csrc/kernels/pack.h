@@ -71,11 +71,12 @@ INLINE REAL NAME(pack_rest)(REAL *dst, int64_t width, const REAL *src, int64_t r
 {
     REAL zero = 0;
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t j = first; j < width; j++) {
-            const REAL v = j < columns ? src[r * src_row + j * src_col] : 0;
+        for (int64_t j = first; j < columns; j++) {
+            const REAL v = src[r * src_row + j * src_col];
             zero += v * 0;
             dst[r * width + j] = v;
         }
+        memset(dst + r * width + columns, 0, (size_t)(width - columns) * sizeof(REAL));
     }
     return zero;
 }
@@ -101,6 +102,34 @@ TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t
 {
     return src_col == 1 ? NAME(pack_rows)(dst, width, src, rows, columns, src_row)
                         : NAME(pack_columns)(dst, width, src, rows, columns, src_row, src_col);
+}
+
+TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
+                             int64_t columns, const void *bias_)
+{
+    const REAL *src = src_, *bias = bias_;
+    REAL *dst = dst_;
+    for (int64_t m = 0; m < columns; m++) {
+        const REAL b = bias ? bias[m] : 0;
+        for (int64_t i = 0; i < rows; i++) {
+            dst[i * dst_row + m] = src[m * src_row + i] + b;
+        }
+    }
+}
+
+TARGET static bool NAME(finite)(int64_t count, const void *src_)
+{
+    const REAL *src = src_;
+    NAME(vec) zeros = {0};
+    REAL zero = 0;
+    int64_t i = 0;
+    for (; i + NAME(VL) <= count; i += NAME(VL)) {
+        zeros += *(const NAME(vec) *)(src + i) * 0;
+    }
+    for (; i < count; i++) {
+        zero += src[i] * 0;
+    }
+    return NAME(all_finite)(zeros) && zero == 0;
 }
 
 TARGET static void NAME(add)(int64_t count, const void *src_, void *dst_)

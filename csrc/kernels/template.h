@@ -27,6 +27,8 @@ static const struct kernels NAME(kernels) = {
     .mr_max = TALLEST,
     .tile = {TILES(TABLE_TILE)},
     .pack = NAME(pack),
+    .put = NAME(put),
+    .finite = NAME(finite),
     .add = NAME(add),
     ACTIVATION_TABLE
 };
