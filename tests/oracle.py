@@ -101,6 +101,24 @@ def exact(pass_, problem):
 
 
 @functools.cache
+def exact_by_matrices(pass_, problem):
+    """The same by im2col and a matrix product for each group: for problems too large for loops over channels."""
+    groups = zip(*(np.split(a, problem.groups, -1) for a in problem.arrays(np.float64, integers)), strict=True)
+    geometry = {name: value for name, value in problem.options.items() if name != "groups"}
+    size, results = (problem.kh, problem.kw), []
+    for x, kernel, bias, grad in groups:
+        matrix, pixels = kernel.reshape(-1, kernel.shape[-1]), grad.reshape(problem.n, -1, grad.shape[-1])
+        if pass_ == "forward":
+            results.append((reference.im2col(x, size, **geometry) @ matrix + bias).reshape(grad.shape))
+        elif pass_ == "grad_x":
+            results.append(reference.col2im(pixels @ matrix.T, x.shape, size, **geometry))
+        else:
+            columns = reference.im2col(x, size, **geometry)
+            results.append(np.tensordot(columns, pixels, ((0, 1), (0, 1))).reshape(kernel.shape))
+    return np.concatenate(results, axis=-1)
+
+
+@functools.cache
 def within(pass_, problem, dtype):
     """The result on normal values in more digits than `dtype` has, and the bound on an error of a sum in `dtype`.
 
@@ -173,6 +191,27 @@ def sample(count, seed):
     problems = filter(exists, iter(lambda: draw(rng), None))
     return list(dict.fromkeys(next(problems) for _ in range(count)))
 
+
+# Sizes at which the blocked product takes more than one block, or pass over the sum.
+BLOCKS = [
+    Problem(n=2, h=61, w=50, c=19, k=33, stride=(2, 1), padding=2),
+    Problem(h=4, w=400, c=70, k=9, padding=1),
+    Problem(h=5, w=9, c=200, k=20, padding=1),
+    Problem(h=4, w=5, c=1700, k=10, kh=1, kw=1),
+    Problem(h=4, w=5, c=560, k=10, padding=((1, 0), (0, 1))),
+    Problem(h=10, w=3, c=3, k=4, kh=300, kw=1, padding=(150, 0)),
+    Problem(h=40, w=39, c=2, k=3, kh=17, kw=17, dilation=2, padding="same"),
+    Problem(n=40, h=3, w=3, c=4, k=5, padding=1),
+    Problem(n=3, h=60, w=61, c=3, k=4, padding=1),
+    Problem(n=3, h=60, w=61, c=3, k=4, padding=1, padding_mode="symmetric", stride=(1, 3)),
+    Problem(n=4, h=30, w=31, c=20, k=20, kh=1, kw=1),
+    Problem(n=4, h=30, w=31, c=20, k=24, kh=1, kw=1, groups=4, stride=2),
+    Problem(h=50, w=51, c=64, k=64, groups=4, padding="same"),
+    Problem(h=8, w=200, c=200, k=2, padding=3, padding_mode="circular"),
+    Problem(h=3, w=20, c=1024, k=17, kh=1, kw=1),  # rows of the matrix 4 KiB apart
+    Problem(h=5, w=9, c=9, k=500, padding=1),
+    Problem(h=2, w=3, c=40, k=512, kh=2, kw=1),  # few pixels: the kernel is read in place
+]
 
 # Sizes around the register tiles: every number of channels and kernels, of pixels in a row, and of rows.
 TILES = [

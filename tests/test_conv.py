@@ -5,7 +5,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle import GENERAL, TILES, Problem, assert_within, exact, integers, run, run_all, same_bits, sample, within
+from oracle import (
+    BLOCKS,
+    GENERAL,
+    TILES,
+    Problem,
+    assert_within,
+    exact,
+    exact_by_matrices,
+    integers,
+    run,
+    run_all,
+    same_bits,
+    sample,
+    within,
+)
 
 import chanconv
 from chanconv import activations, reference
@@ -23,6 +37,12 @@ def test_error_bound(problem, isa, dtype, strict):
 def test_integers_are_exact_around_every_tile(problem, isa, dtype):
     for algorithm, y in run_all("forward", problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(y, exact("forward", problem), err_msg=algorithm)
+
+
+@pytest.mark.parametrize("problem", BLOCKS, ids=str)
+def test_integers_are_exact_over_several_blocks(problem, isa, dtype):
+    for algorithm, y in run_all("forward", problem, problem.arrays(dtype, integers)):
+        np.testing.assert_array_equal(y, exact_by_matrices("forward", problem), err_msg=algorithm)
 
 
 @pytest.mark.parametrize("problem", sample(60, seed=2), ids=str)

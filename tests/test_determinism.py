@@ -30,6 +30,13 @@ def moved(array):
 
 
 @pytest.mark.parametrize("problem", LARGE, ids=str)
+def test_large_problems_are_worth_several_threads(problem):
+    """If not, the tests below would prove nothing."""
+    with chanconv.num_threads(8):
+        assert chanconv.explain(problem.x_shape, problem.kernel_shape, **problem.options).threads == 8
+
+
+@pytest.mark.parametrize("problem", LARGE, ids=str)
 @pytest.mark.parametrize("pass_", PASSES)
 def test_same_bits_for_every_number_of_threads(pass_, problem, isa, dtype):
     arrays = problem.arrays(dtype)

@@ -3,7 +3,21 @@
 
 import numpy as np
 import pytest
-from oracle import MODES, TILES, Problem, assert_within, exact, integers, run, run_all, same_bits, sample, within
+from oracle import (
+    BLOCKS,
+    MODES,
+    TILES,
+    Problem,
+    assert_within,
+    exact,
+    exact_by_matrices,
+    integers,
+    run,
+    run_all,
+    same_bits,
+    sample,
+    within,
+)
 
 import chanconv
 from chanconv import reference
@@ -25,6 +39,13 @@ def test_error_bound(pass_, problem, isa, dtype, strict):
 def test_integers_are_exact_around_every_tile(pass_, problem, isa, dtype):
     for algorithm, result in run_all(pass_, problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(result, exact(pass_, problem), err_msg=algorithm)
+
+
+@pytest.mark.parametrize("problem", BLOCKS, ids=str)
+@pytest.mark.parametrize("pass_", ["grad_x", "grad_kernel"])
+def test_integers_are_exact_over_several_blocks(pass_, problem, isa, dtype):
+    for algorithm, result in run_all(pass_, problem, problem.arrays(dtype, integers)):
+        np.testing.assert_array_equal(result, exact_by_matrices(pass_, problem), err_msg=algorithm)
 
 
 @pytest.mark.parametrize("problem", sample(100, seed=12), ids=str)
