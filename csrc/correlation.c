@@ -61,9 +61,27 @@ static struct window window_of(const struct correlation *c, int64_t row, int64_t
     return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
 }
 
+/* One tap and one output an image: the images are a row of pixels. */
+static void flatten_images(struct correlation *c)
+{
+    struct image *x = &c->x;
+    const struct window only = window_of(c, 0, 1, 0, 1);
+    if (c->oh != 1 || c->ow != 1 || c->taps[0] != 1 || c->taps[1] != 1 || !inside(x, &only)) {
+        return;
+    }
+    x->data = at(x->data, only.top * x->row + only.left * x->pixel, x->item);
+    x->pixel = x->image;
+    x->w = c->ow = x->n;
+    x->h = x->n = 1;
+    c->y_pixel = c->y_image;
+    c->stride[0] = c->stride[1] = 1;
+    c->origin[0] = c->origin[1] = 0;
+}
+
 /* A 1x1 kernel on dense images is one product over all their pixels: one long row. */
 static void flatten(struct correlation *c)
 {
+    flatten_images(c);
     const struct image *x = &c->x;
     const bool pointwise = c->taps[0] == 1 && c->taps[1] == 1 && c->stride[0] == 1 && c->stride[1] == 1 &&
                            c->origin[0] == 0 && c->origin[1] == 0 && c->oh == x->h && c->ow == x->w;

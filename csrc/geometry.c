@@ -265,6 +265,20 @@ static chanconv_status resolve_arrays(struct geometry *g, chanconv_error *error)
     return resolve_pitch("y", CHANCONV_BAD_Y, y, g->item, &g->y_pixel, &g->y_row, &g->y_image, error);
 }
 
+/* Steps that are never taken get values that keep products small and passes short: the dilation of a kernel of one tap is
+ * 1; the stride of a single output is so long that in the gradient of x every tap has cells of its own (gemm.c). */
+static void simplify_axis(struct geometry *g, int axis)
+{
+    const int64_t taps = axis ? g->kw : g->kh, out = axis ? g->ow : g->oh;
+    const int64_t padded = (axis ? g->w : g->h) + g->pad[axis][0] + g->pad[axis][1];
+    if (taps == 1) {
+        g->dilation[axis] = 1;
+    }
+    if (out == 1) {
+        g->stride[axis] = g->dilation[axis] * (padded / g->dilation[axis] + 1);
+    }
+}
+
 chanconv_status resolve(const chanconv_conv *conv, struct geometry *g, chanconv_error *error)
 {
     TRY(check_struct(conv, error));
@@ -283,12 +297,8 @@ chanconv_status resolve(const chanconv_conv *conv, struct geometry *g, chanconv_
     TRY(check_channels(conv, error));
     g->cg = g->c / g->groups;
     g->kg = g->k / g->groups;
-    /* A kernel of one tap reaches nowhere, whatever its dilation; and a stride is never taken when there is one output.
-     * Values that no longer overflow in products. */
     for (int axis = 0; axis < 2; axis++) {
-        const int64_t out = axis ? g->ow : g->oh, size = axis ? g->w : g->h;
-        g->dilation[axis] = (axis ? g->kw : g->kh) == 1 ? 1 : g->dilation[axis];
-        g->stride[axis] = out == 1 ? min64(g->stride[axis], size + 2 * (int64_t)PAD_MAX) : g->stride[axis];
+        simplify_axis(g, axis);
     }
     return resolve_arrays(g, error);
 }

@@ -40,7 +40,7 @@ bool prefers_narrow(const struct correlation *c, int64_t count)
         }
         reduction += (double)(c[i].taps[0] * c[i].taps[1] * c[i].x.c);
     }
-    const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)(c->x.c * c->stride[0] * c->stride[1]);
+    const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c * (double)c->stride[0] * (double)c->stride[1];
     const double narrow = 1.2 * (reduction * (double)c->k / ((double)vl * lanes) + turning);
     return c->groups == 1 && c->k <= c->kernels->mr_max[1] && lanes > 0 && narrow < 1.3 * reduction;
 }
