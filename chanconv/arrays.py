@@ -44,12 +44,31 @@ def _from_sequence(name, value):
         raise ValueError(f"{name}: {error}") from error
 
 
+def _check_reach(name, array):
+    """An object's ``__array_interface__`` may describe more memory than its buffer has; numpy takes it at its word."""
+    buffer = np.frombuffer(array.base, np.uint8)
+    start, end = array.__array_interface__["data"][0] - buffer.__array_interface__["data"][0], array.itemsize
+    for size, stride in zip(array.shape, array.strides, strict=True):
+        start, end = start + min(0, (size - 1) * stride), end + abs(stride) * (size - 1)
+    if array.size and not 0 <= start <= start + end <= buffer.nbytes:
+        raise TypeError(f"{name}: its array interface describes more memory than the {buffer.nbytes} bytes it has")
+
+
+def _from_object(name, value):
+    """An array from anything that has an array interface, a buffer or ``__array__``, or is a number."""
+    array = np.asarray(value)
+    described = not isinstance(value, np.ndarray) and hasattr(value, "__array_interface__")
+    if described and array.base is not None and array.base is not value:
+        _check_reach(name, array)
+    return array
+
+
 def as_array(name, value):
     """`value` as an array of numbers; a TypeError that names the argument if it is none."""
     masked = sys.modules.get("numpy.ma")
     if masked and isinstance(value, masked.MaskedArray):
         raise TypeError(f"{name}: the mask of a masked array would be lost; pass {name}.filled(...) or {name}.data")
-    array = _from_sequence(name, value) if isinstance(value, (list, tuple)) else np.asarray(value)
+    array = _from_sequence(name, value) if isinstance(value, (list, tuple)) else _from_object(name, value)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         got = f"dtype {array.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
         raise TypeError(f"{name}: expected an array of float32, float64 or float16, or of integers, got {got}")
