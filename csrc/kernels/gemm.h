@@ -49,7 +49,7 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
         }
         return;
     }
-    REAL part[NV_MAX * NAME(VL)];
+    REAL part[NV_MAX * NAME(VL)] = {0};
     UNROLL for (int i = 0; i < rows; i++) {
         REAL *c = (REAL *)t->c + i * t->c_row;
         UNROLL for (int j = 0; j < vectors; j++) {

@@ -38,19 +38,17 @@ INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t r
 
 /* Columns that lie contiguous in src: a transposition, by blocks of 4 x 4 in registers. */
 typedef REAL NAME(vec4) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-typedef BITS NAME(ivec4) __attribute__((vector_size(4 * sizeof(REAL))));
 
 INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col, NAME(vec4) *zeros)
 {
     const NAME(vec4) a = *(const NAME(vec4) *)src, b = *(const NAME(vec4) *)(src + src_col);
     const NAME(vec4) c = *(const NAME(vec4) *)(src + 2 * src_col), d = *(const NAME(vec4) *)(src + 3 * src_col);
-    const NAME(ivec4) low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, front = {0, 1, 4, 5}, back = {2, 3, 6, 7};
-    const NAME(vec4) ab0 = __builtin_shuffle(a, b, low), ab1 = __builtin_shuffle(a, b, high);
-    const NAME(vec4) cd0 = __builtin_shuffle(c, d, low), cd1 = __builtin_shuffle(c, d, high);
-    *(NAME(vec4) *)dst = __builtin_shuffle(ab0, cd0, front);
-    *(NAME(vec4) *)(dst + dst_row) = __builtin_shuffle(ab0, cd0, back);
-    *(NAME(vec4) *)(dst + 2 * dst_row) = __builtin_shuffle(ab1, cd1, front);
-    *(NAME(vec4) *)(dst + 3 * dst_row) = __builtin_shuffle(ab1, cd1, back);
+    const NAME(vec4) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const NAME(vec4) cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(NAME(vec4) *)dst = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+    *(NAME(vec4) *)(dst + dst_row) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+    *(NAME(vec4) *)(dst + 2 * dst_row) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+    *(NAME(vec4) *)(dst + 3 * dst_row) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
     *zeros += a * 0 + b * 0 + c * 0 + d * 0;
 }
 
