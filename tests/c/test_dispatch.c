@@ -3,6 +3,8 @@
  * The choice of the instruction set, and the environment. The environment is read once in a process: every case is a
  * child of one that has not read it.
  */
+#include <sched.h>
+
 #include "test.h"
 
 struct environment_case {
@@ -106,6 +108,7 @@ static void *first_call(void *data)
     (void)data;
     atomic_fetch_add(&ready, 1);
     while (atomic_load(&ready) < 64) {
+        sched_yield();
     }
     CHECK(strcmp(kernels_for(CHANCONV_F32)->isa, chanconv_isa_available(0)) == 0);
     CHECK(chanconv_get_num_threads() >= 1);
