@@ -2,8 +2,8 @@
  *
  * Scratch memory. A block begins with a header of one cache line, before the address that is handed out.
  *
- * The library's own allocator keeps the largest of the blocks released lately for the next call: taking and keeping it is
- * one atomic exchange, so that calls from many threads never wait for each other.
+ * The library's own allocator keeps the largest of the blocks released lately for the next call: taking and keeping it
+ * is one atomic exchange, so that calls from many threads never wait for each other.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static void release_own(void *memory)
     free(block);
 }
 
-/* What is asked of a host: room for the header and for an address that is not aligned, as a host's malloc would give. */
+/* What is asked of a host: room for the header, and for aligning a block that is not, as one of malloc would be. */
 static size_t host_bytes(size_t bytes) { return bytes + sizeof(struct block) + CACHE_LINE; }
 
 static void *take_from_host(const chanconv_context_options *options, size_t bytes)

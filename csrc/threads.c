@@ -7,9 +7,9 @@
  *     job       offered                  the worker accepts: job -> running
  *     running   the worker is at it      the worker is done: running -> NULL
  *
- * The caller works too. When no item is left it withdraws the job from the workers that have not begun, so that it never
- * waits for a thread that the system was slow to wake, and waits for the others. After that nobody knows of the job, which
- * lies on the caller's stack.
+ * The caller works too. When no item is left it withdraws the job from the workers that have not begun, so that it
+ * never waits for a thread that the system was slow to wake, and waits for the others. After that nobody knows of the
+ * job, which lies on the caller's stack.
  *
  * Waiting is a short spin, which a series of calls finds still going, and then sleep. Workers are started when first
  * wanted, never end, and are never joined; a child after fork begins with an empty pool.
@@ -56,7 +56,7 @@ static struct job running; /* its address is a mark */
 
 static _Thread_local bool in_parallel;
 
-/* ---- Waiting ---------------------------------------------------------------------------------------------------------- */
+/* ---- Waiting --------------------------------------------------------------------------------------------------- */
 
 static inline void pause_processor(void)
 {
@@ -150,7 +150,7 @@ static void await_done(struct worker *worker, bool spin)
     pthread_setcancelstate(cancel_state, NULL);
 }
 
-/* ---- Workers ---------------------------------------------------------------------------------------------------------- */
+/* ---- Workers --------------------------------------------------------------------------------------------------- */
 
 static void run_items(struct job *job)
 {
@@ -240,7 +240,7 @@ static int start_workers(int wanted)
     return (int)min64(pool.started, wanted);
 }
 
-/* ---- Jobs ------------------------------------------------------------------------------------------------------------- */
+/* ---- Jobs ------------------------------------------------------------------------------------------------------ */
 
 static void run_with_workers(struct job *job, int workers)
 {

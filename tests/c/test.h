@@ -21,7 +21,7 @@
 
 #define UNUSED __attribute__((unused))
 
-/* ---- Checks ---------------------------------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------------------------- */
 
 static _Atomic long checks_passed, checks_failed;
 
@@ -44,7 +44,7 @@ static UNUSED int report(void)
     return checks_failed != 0;
 }
 
-/* ---- Children -------------------------------------------------------------------------------------------------------- */
+/* ---- Children -------------------------------------------------------------------------------------------------- */
 
 /* Runs body(data) in a child process, its checks with it; true if all passed within `seconds`. */
 static UNUSED bool passes_in_child(void (*body)(void *), void *data, unsigned seconds)
@@ -61,7 +61,7 @@ static UNUSED bool passes_in_child(void (*body)(void *), void *data, unsigned se
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-/* ---- Guarded buffers ---------------------------------------------------------------------------------------------------
+/* ---- Guarded buffers ----------------------------------------------------------------------------------------------
  *
  * `bytes` bytes between two pages that may not be touched: right before the second, or right after the first. An access
  * beyond the buffer on that side ends the program with SIGSEGV.
@@ -96,7 +96,7 @@ static UNUSED void guarded_protect(struct guarded *buffer)
     mprotect(buffer->map + page, buffer->map_bytes - 2 * page, PROT_READ);
 }
 
-/* ---- Allocators --------------------------------------------------------------------------------------------------------
+/* ---- Allocators ---------------------------------------------------------------------------------------------------
  *
  * An allocator that counts, that fails at its k-th call, and that checks that what is released was allocated with the
  * same size; `skew` bytes off alignment if wanted.
@@ -151,7 +151,7 @@ static UNUSED chanconv_context *counted_context(struct counter *counter, int thr
 }
 
 /* Calls call(context, data) with its first allocation failing, then its second, and so on until none does: each time
- * CHANCONV_NO_MEMORY and nothing leaked, at last CHANCONV_OK. Returns the number of allocations of a call that succeeds. */
+ * CHANCONV_NO_MEMORY and nothing leaked, at last CHANCONV_OK. Returns how many allocations a call that succeeds makes. */
 static UNUSED long check_failing_allocations(chanconv_status (*call)(chanconv_context *, void *), void *data,
                                              int threads)
 {
@@ -169,7 +169,7 @@ static UNUSED long check_failing_allocations(chanconv_status (*call)(chanconv_co
     }
 }
 
-/* ---- A host's own threads ------------------------------------------------------------------------------------------------
+/* ---- A host's own threads -----------------------------------------------------------------------------------------
  *
  * parallel_for on `threads` threads that are started for each call; item i runs on thread i % threads.
  */

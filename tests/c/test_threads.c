@@ -2,8 +2,8 @@
  *
  * parallel(), the thread pool and contexts.
  *
- * A rendezvous of m items of one call proves that m threads are at work: nobody leaves before all are there. Where there
- * is no such proof, any number of threads from 1 to the limit is right.
+ * A rendezvous of m items of one call proves that m threads are at work: nobody leaves before all are there. Where
+ * there is no such proof, any number of threads from 1 to the limit is right.
  */
 #define _GNU_SOURCE 1
 #include <dirent.h>
@@ -18,7 +18,7 @@
 
 enum { ITEMS_MAX = 1000, TIME_LIMIT = 60 };
 
-/* ---- Tasks ------------------------------------------------------------------------------------------------------------ */
+/* ---- Tasks ----------------------------------------------------------------------------------------------------- */
 
 struct record {
     _Atomic int runs[ITEMS_MAX];
@@ -95,7 +95,7 @@ static int process_threads(void)
     return count;
 }
 
-/* ---- Before there is a pool -------------------------------------------------------------------------------------------- */
+/* ---- Before there is a pool ------------------------------------------------------------------------------------ */
 
 /* Calls without a pool, as a host would make them: in the end there are as many threads as at first. (One that has been
  * joined may be seen for a moment longer.) */
@@ -124,7 +124,7 @@ static void test_no_threads_of_ours(void)
     chanconv_context_destroy(context);
 }
 
-/* ---- Items ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Items ----------------------------------------------------------------------------------------------------- */
 
 static void test_every_item_once(void)
 {
@@ -193,7 +193,7 @@ static void test_nested(void)
     chanconv_context_destroy(context);
 }
 
-/* ---- Many callers --------------------------------------------------------------------------------------------------------- */
+/* ---- Many callers ---------------------------------------------------------------------------------------------- */
 
 static void *call_often(void *data)
 {
@@ -245,7 +245,7 @@ static void test_small_stack(void)
     pthread_attr_destroy(&attributes);
 }
 
-/* ---- What a thread inherits -------------------------------------------------------------------------------------------------- */
+/* ---- What a thread inherits ------------------------------------------------------------------------------------ */
 
 static void check_rounding(struct meeting *meeting)
 {
@@ -348,7 +348,7 @@ static void test_caller_is_untouched(void *data)
     CHECK(sigismember(&mask, SIGUSR1) == 1 && sigismember(&mask, SIGINT) == 0);
 }
 
-/* ---- Sleep ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sleep ----------------------------------------------------------------------------------------------------- */
 
 /* The state of a thread of this process: 'R' running, 'S' asleep ... */
 static char thread_state(const char *id)
@@ -385,7 +385,7 @@ static void test_workers_sleep(void)
     hold_meeting(NULL, 4, NULL);
 }
 
-/* ---- fork ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
 
 static void call_in_child(void *data)
 {
@@ -439,7 +439,7 @@ static void test_fork_during_calls(void)
     pthread_join(caller, NULL);
 }
 
-/* ---- Refused threads, and the end --------------------------------------------------------------------------------------------------- */
+/* ---- Refused threads, and the end ------------------------------------------------------------------------------ */
 
 /* With no right to start another thread, and then with the right to two, the items run all the same. */
 static void call_with_few_threads(void *data)
@@ -477,7 +477,7 @@ static void exit_during_calls(void *data)
     exit(checks_failed != 0);
 }
 
-/* ---- Contexts and numbers ---------------------------------------------------------------------------------------------------------- */
+/* ---- Contexts and numbers -------------------------------------------------------------------------------------- */
 
 static void test_context_options(void)
 {
@@ -519,7 +519,7 @@ static void test_num_threads(void)
 int main(void)
 {
     alarm(280);
-    host_parallel_for(&(struct host_pool){.threads = 2}, 0, NULL, NULL); /* a sanitizer's own thread starts with the first */
+    host_parallel_for(&(struct host_pool){.threads = 2}, 0, NULL, NULL); /* a sanitizer's own thread starts here */
     test_no_threads_of_ours();
     CHECK(passes_in_child(exit_during_calls, NULL, TIME_LIMIT));
     CHECK(passes_in_child(call_with_few_threads, NULL, TIME_LIMIT));
