@@ -167,31 +167,37 @@ class Layer:
 
 
 def _short(value):
-    """A short form: a dtype's name; of a pair of equal values, or of a pair of such pairs, one of them."""
+    """A short form: a dtype's name; of a pair of equal values, one of them."""
     if isinstance(value, np.dtype):
         return value.name
-    same = isinstance(value, tuple) and len(value) == 2 and value[0] == value[1]
-    return _short(value[0]) if same else value
+    if not isinstance(value, tuple):
+        return value
+    parts = tuple(map(_short, value))
+    if any(isinstance(part, tuple) for part in parts):
+        return value
+    return parts[0] if len(set(parts)) == 1 else parts
 
 
 def _read_npz(path, expected):
     """The arrays of an ``.npz`` file, checked for the names, shapes and dtypes of `expected`."""
-    try:
-        with _open_npz(path) as file:
-            if set(file.files) != set(expected):
-                raise ValueError(f"expected the arrays {sorted(expected)}, got {sorted(file.files)}")
-            stored = {name: file[name] for name in expected}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"path: {str(path)!r} does not fit this layer: {error}") from error
+    with open(path, "rb") as file:
+        try:
+            stored = _arrays_of_npz(file, sorted(expected))
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"path: {str(path)!r} does not fit this layer: {error}") from error
     for name, array in expected.items():
         _check_same_kind(f"path: {name!r} of {str(path)!r}", stored[name], array)
     return stored
 
 
-def _open_npz(path):
-    if not zipfile.is_zipfile(path):
+def _arrays_of_npz(file, names):
+    if not zipfile.is_zipfile(file):
         raise ValueError("expected an .npz file")
-    return np.load(path, allow_pickle=False)
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as npz:
+        if sorted(npz.files) != names:
+            raise ValueError(f"expected the arrays {names}, got {sorted(npz.files)}")
+        return {name: npz[name] for name in names}
 
 
 def _check_same_kind(what, array, expected):
