@@ -1,176 +1,337 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Activations, computed in double with the functions of libm. struct kernels (internal.h) has the contracts.
+ * Elementwise activations and the table of all. struct kernels (internal.h) has the contracts.
+ *
+ * An activation is two functions on vectors, FORWARD(name) and BACKWARD(name), and a row of ACTIVATIONS. They see
+ *
+ *   x    the activation's input         a, b    its parameters, in all elements
+ *   g    the gradient of its result
+ *
+ * NaN in x gives NaN, in both. What is saturated or cut off has gradient 0 whatever g is: it is selected, not multiplied.
+ * Most smooth ones are odd about something: they are computed for -abs(x), where the result goes to 0 with e^x and would
+ * lose its digits otherwise, and mirrored, where 1 or x minus a small result loses none.
  */
-#define HALF_SQRT_2 0.70710678118654752440
-#define INV_SQRT_2PI 0.39894228040143267794
-#define SELU_ALPHA 1.6732632423543772848170429916717
-#define SELU_SCALE 1.0507009873554804934193349852946
+#include "vector.h"
 
-INLINE double NAME(logistic)(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
-INLINE double NAME(log1p_exp)(double x) { return (x < 0 ? 0 : x) + log1p(exp(-fabs(x))); }
-INLINE double NAME(gelu_argument)(double x) { return 1.5957691216057307 * x * (1 + 0.044715 * x * x); }
+#include "math.h"
 
-/* A(kind, name, value, derivative) in x and the parameters a, b. */
-#define ACTIVATIONS(A)                                                                                             \
-    A(IDENTITY, identity, x, 1)                                                                                    \
-    A(RELU, relu, x < 0 ? 0 : x, x > 0)                                                                            \
-    A(RELU6, relu6, x < 0 ? 0 : x > 6 ? 6 : x, x > 0 && x < 6)                                                     \
-    A(LEAKY_RELU, leaky_relu, x > 0 ? x : a * x, x > 0 ? 1 : a)                                                    \
-    A(ELU, elu, x > 0 ? x : a * expm1(x), x > 0 ? 1 : a * exp(x))                                                  \
-    A(SELU, selu, SELU_SCALE * (x > 0 ? x : SELU_ALPHA * expm1(x)), SELU_SCALE * (x > 0 ? 1 : SELU_ALPHA * exp(x))) \
-    A(CELU, celu, x > 0 ? x : a * expm1(x / a), x > 0 ? 1 : exp(x / a))                                            \
-    A(GELU, gelu, x < -40 ? -0.0 : 0.5 * x * erfc(-x * HALF_SQRT_2),                                               \
-      0.5 * erfc(-x * HALF_SQRT_2) + (fabs(x) > 40 ? 0 : x * INV_SQRT_2PI * exp(-0.5 * x * x)))                    \
-    A(GELU_TANH, gelu_tanh, x < -30 ? -0.0 : x * NAME(logistic)(NAME(gelu_argument)(x)),                           \
-      fabs(x) > 30 ? x > 0 : NAME(logistic)(NAME(gelu_argument)(x)) * (1 + x * 1.5957691216057307 *                \
-          (1 + 0.134145 * x * x) * NAME(logistic)(-NAME(gelu_argument)(x))))                                       \
-    A(SILU, silu, x < -800 ? -0.0 : x * NAME(logistic)(x),                                                         \
-      fabs(x) > 800 ? x > 0 : NAME(logistic)(x) * (1 + x * NAME(logistic)(-x)))                                    \
-    A(MISH, mish, x < -800 ? -0.0 : x * tanh(NAME(log1p_exp)(x)),                                                  \
-      fabs(x) > 800 ? x > 0 : tanh(NAME(log1p_exp)(x)) + x * NAME(logistic)(x) / pow(cosh(NAME(log1p_exp)(x)), 2)) \
-    A(SIGMOID, sigmoid, NAME(logistic)(x), NAME(logistic)(x) * NAME(logistic)(-x))                                 \
-    A(LOG_SIGMOID, log_sigmoid, -NAME(log1p_exp)(-x), NAME(logistic)(-x))                                          \
-    A(HARD_SIGMOID, hard_sigmoid, (x < -3 ? 0 : x > 3 ? 6 : x + 3) / 6, x > -3 && x < 3 ? 1 / 6.0 : 0)             \
-    A(HARD_SILU, hard_silu, x <= -3 ? 0 : x * ((x > 3 ? 6 : x + 3) / 6), x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5)   \
-    A(TANH, tanh, tanh(x), fabs(x) > 400 ? 0 : pow(cosh(x), -2))                                                   \
-    A(HARD_TANH, hard_tanh, x < a ? a : x > b ? b : x, x > a && x < b)                                             \
-    A(SOFTPLUS, softplus, a * x > b ? x : NAME(log1p_exp)(a * x) / a, a * x > b ? 1 : NAME(logistic)(a * x))       \
-    A(SOFTSIGN, softsign, fabs(x) > DBL_MAX ? copysign(1, x) : x / (1 + fabs(x)), pow(1 + fabs(x), -2))            \
-    A(SOFTSHRINK, softshrink, x > a ? x - a : x < -a ? x + a : 0, fabs(x) > a)                                     \
-    A(HARDSHRINK, hardshrink, fabs(x) > a ? x : 0, fabs(x) > a)                                                    \
-    A(TANHSHRINK, tanhshrink, x - tanh(x), tanh(x) * tanh(x))                                                      \
-    A(THRESHOLD, threshold, x > a ? x : b, x > a)
+#define FORWARD(name) \
+    INLINE VEC NAME(name##_value)(VEC x, __attribute__((unused)) VEC a, __attribute__((unused)) VEC b)
+#define BACKWARD(name)                                                                   \
+    INLINE VEC NAME(name##_gradient)(VEC g, VEC x, __attribute__((unused)) VEC a, \
+                                     __attribute__((unused)) VEC b)
 
-/* NaN in x is NaN in the result; a derivative of 0 is a gradient of 0 whatever grad_y. */
-#define DEFINE_ACTIVATION(kind, name, value, derivative)                                                 \
-    TARGET static void NAME(name)(int64_t count, const double *p, const void *x_, void *y_)              \
-    {                                                                                                    \
-        const double a = p[0], b = p[1];                                                                 \
-        (void)a, (void)b;                                                                                \
-        for (int64_t i = 0; i < count; i++) {                                                            \
-            const double x = ((const REAL *)x_)[i];                                                      \
-            ((REAL *)y_)[i] = x != x ? x : (value);                                                      \
-        }                                                                                                \
-    }                                                                                                    \
+INLINE VEC NAME(positive_part)(VEC x) { return NAME(at_least)(x, (VEC){0}); }
+INLINE VEC NAME(negative_part)(VEC x) { return NAME(at_most)(x, (VEC){0}); }
+
+/* g where the mask is set, 0 elsewhere, NaN where x is. */
+INLINE VEC NAME(gate)(IVEC open, VEC g, VEC x) { return NAME(select)(x == x, NAME(where)(open, g), x); }
+
+/* f(x) from v = f(-abs(x)), for f(x) + f(-x) = 1 */
+INLINE VEC NAME(mirror)(VEC x, VEC v) { return NAME(select)(x < 0, v, 1 - v); }
+
+/* ---- Piecewise linear ---------------------------------------------------------------------------------------------------- */
+
+FORWARD(identity) { return x; }
+BACKWARD(identity)
+{
+    (void)x;
+    return g;
+}
+
+FORWARD(relu) { return NAME(positive_part)(x); }
+BACKWARD(relu) { return NAME(gate)(x > 0, g, x); }
+
+FORWARD(relu6) { return NAME(at_most)(NAME(positive_part)(x), NAME(all)(6)); }
+BACKWARD(relu6) { return NAME(gate)((x > 0) & (x < 6), g, x); }
+
+FORWARD(leaky_relu) { return NAME(select)(x > 0, x, a * x); }
+BACKWARD(leaky_relu) { return NAME(select)(x == x, NAME(select)(x > 0, g, a * g), x); }
+
+FORWARD(hard_tanh) { return NAME(at_most)(NAME(at_least)(x, a), b); }
+BACKWARD(hard_tanh) { return NAME(gate)((x > a) & (x < b), g, x); }
+
+FORWARD(softshrink) { return NAME(gate)(NAME(abs)(x) > a, NAME(select)(x > 0, x - a, x + a), x); }
+BACKWARD(softshrink) { return NAME(gate)(NAME(abs)(x) > a, g, x); }
+
+FORWARD(hardshrink) { return NAME(gate)(NAME(abs)(x) > a, x, x); }
+BACKWARD(hardshrink) { return NAME(gate)(NAME(abs)(x) > a, g, x); }
+
+FORWARD(threshold) { return NAME(select)(x <= a, b, x); }
+BACKWARD(threshold) { return NAME(gate)(x > a, g, x); }
+
+/* min(max(x + 3, 0), 6) / 6 */
+FORWARD(hard_sigmoid) { return NAME(relu6_value)(x + 3, a, b) / 6; }
+BACKWARD(hard_sigmoid) { return NAME(gate)((x > -3) & (x < 3), g / 6, x); }
+
+/* x times that */
+FORWARD(hard_silu) { return NAME(at_least)(x, NAME(all)(-3)) * NAME(hard_sigmoid_value)(x, a, b); }
+BACKWARD(hard_silu)
+{
+    const VEC inner = NAME(gate)(x > -3, g * (x / 3 + (REAL)0.5), x);
+    return NAME(select)(x >= 3, g, inner);
+}
+
+/* ---- Exponential linear -------------------------------------------------------------------------------------------------- */
+
+/* a (e^x - 1) below 0 */
+FORWARD(elu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x))); }
+BACKWARD(elu) { return NAME(select)(x > 0, g, g * (a * NAME(exp)(NAME(negative_part)(x)))); }
+
+FORWARD(selu)
+{
+    return NAME(select)(x > 0, NAME(SELU_SCALE) * x, NAME(SELU_SCALE_ALPHA) * NAME(expm1)(NAME(negative_part)(x)));
+}
+BACKWARD(selu)
+{
+    return g * NAME(select)(x > 0, NAME(all)(NAME(SELU_SCALE)),
+                            NAME(SELU_SCALE_ALPHA) * NAME(exp)(NAME(negative_part)(x)));
+}
+
+/* a (e^(x / a) - 1) below 0 */
+FORWARD(celu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x) / a)); }
+BACKWARD(celu)
+{
+    const VEC t = NAME(negative_part)(x), z = NAME(exp_bounds)(t / a);
+    VEC less;
+    const VEC product = NAME(product)(a, z, &less), more = ((t - product) + less) / a; /* t / a = z + more */
+    const IVEC exact = z == t / a;
+    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power)(z, NAME(where)(exact, -more))));
+}
+
+/* ---- Sigmoid and its kin ------------------------------------------------------------------------------------------------- */
+
+/* 1 / (1 + e^-x) = e^x / (1 + e^x) */
+FORWARD(sigmoid)
+{
+    const struct NAME(power) p = NAME(decay)(NAME(abs)(x));
+    return NAME(mirror)(x, NAME(times)(p, 1 / (1 + NAME(value)(p))));
+}
+BACKWARD(sigmoid)
+{
+    const VEC e = NAME(exp)(-NAME(abs)(x)), q = 1 / (1 + e);
+    return g * (e * q * q);
+}
+
+/* min(x, 0) - log(1 + e^-abs(x)) */
+FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(-NAME(abs)(x))); }
+BACKWARD(log_sigmoid) { return g * NAME(sigmoid_value)(-x, a, b); }
+
+/* e^-abs(a x), for abs(a x) <= -EXP_LOW exactly what a x is, not what it is rounded to */
+INLINE struct NAME(power) NAME(product_decay)(VEC a, VEC x)
+{
+    VEC less;
+    const VEC z = NAME(product)(a, x, &less), c = NAME(at_most)(NAME(abs)(z), NAME(all)(-NAME(EXP_LOW)));
+    return NAME(power)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)));
+}
+
+/* log(1 + e^(a x)) / a, and x where a x > b */
+FORWARD(softplus)
+{
+    const VEC z = a * x, e = NAME(value)(NAME(product_decay)(a, x));
+    return NAME(select)(z > b, x, (NAME(positive_part)(z) + NAME(log1p)(e)) / a);
+}
+BACKWARD(softplus)
+{
+    const VEC z = a * x;
+    const struct NAME(power) p = NAME(product_decay)(a, x);
+    return g * NAME(select)(z > b, NAME(all)(1), NAME(mirror)(z, NAME(times)(p, 1 / (1 + NAME(value)(p)))));
+}
+
+FORWARD(tanh) { return NAME(tanh)(x); }
+/* 1 - tanh^2 = 4 e^-2x / (1 + e^-2x)^2 */
+BACKWARD(tanh)
+{
+    const VEC e = NAME(exp)(-2 * NAME(abs)(x)), q = 2 / (1 + e);
+    return g * (e * q * q);
+}
+
+FORWARD(tanhshrink) { return NAME(x_less_tanh)(x); }
+BACKWARD(tanhshrink)
+{
+    const VEC t = NAME(tanh)(x);
+    return g * (t * t);
+}
+
+/* x / (1 + abs(x)); the bound is for infinity */
+FORWARD(softsign)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)((REAL)(IS_F64 ? DBL_MAX : FLT_MAX)));
+    return NAME(with_sign)(c / (1 + c), x);
+}
+BACKWARD(softsign)
+{
+    const VEC q = 1 / (1 + NAME(abs)(x));
+    return g * (q * q);
+}
+
+/* ---- x times a sigmoid --------------------------------------------------------------------------------------------------- */
+
+/* x s(x) = max(x, 0) - c s(-c), where c = abs(x); s(-c) = e^-c / (1 + e^-c) */
+FORWARD(silu)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const struct NAME(power) p = NAME(decay)(c);
+    return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
+}
+/* s(x) (1 + x s(-x)) */
+BACKWARD(silu)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const struct NAME(power) p = NAME(decay)(c);
+    const VEC q = 1 / (1 + NAME(value)(p));
+    return g * NAME(mirror)(x, NAME(times)(p, q * (1 - c * q)));
+}
+
+/* x Phi(x) = max(x, 0) - c Phi(-c) */
+FORWARD(gelu)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
+    return NAME(positive_part)(x) - NAME(times)(NAME(bell)(c), c * NAME(mills)(c));
+}
+/* Phi(x) + x Phi'(x) */
+BACKWARD(gelu)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
+    const VEC v = NAME(times)(NAME(bell)(c), NAME(mills)(c) - c * NAME(INV_SQRT_2PI));
+    return g * NAME(mirror)(x, v);
+}
+
+/* w = c (k + m c^2), k = 2 sqrt(2 / pi), m = 0.044715 k, to one and a half times the precision: w + *more. Then e^-w is
+ * right however large w. Products of upper halves are exact. */
+INLINE VEC NAME(gelu_exponent)(VEC c, VEC *more)
+{
+    const REAL k_high = NAME(GELU_SLOPE_HIGH), m_high = NAME(GELU_CUBIC_HIGH), m_low = NAME(GELU_CUBIC_LOW);
+    const VEC c_high = NAME(upper_half)(c), c_low = c - c_high;
+    const VEC square = c_high * c_high, square_high = NAME(upper_half)(square);
+    const VEC cubic = m_high * square_high, sum = cubic + k_high, part = sum - cubic;
+    const VEC lost = (cubic - (sum - part)) + (k_high - part); /* sum + lost = cubic + k_high */
+    const VEC rest = lost + (NAME(GELU_SLOPE_LOW) + m_high * (square - square_high) + m_low * square +
+                             (m_high + m_low) * c_low * (c + c_high));
+    const VEC factor_high = NAME(upper_half)(sum), factor_low = (sum - factor_high) + rest;
+    *more = c_low * factor_high + c * factor_low;
+    return c_high * factor_high;
+}
+
+INLINE struct NAME(power) NAME(gelu_decay)(VEC c)
+{
+    VEC more;
+    const VEC w = NAME(gelu_exponent)(c, &more);
+    return NAME(power)(-w, more);
+}
+
+/* x (1 + tanh(w / 2)) / 2 = x s(w) */
+FORWARD(gelu_tanh)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
+    const struct NAME(power) p = NAME(gelu_decay)(c);
+    return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
+}
+/* s(w) (1 + x s(-w) dw/dx) */
+BACKWARD(gelu_tanh)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
+    const struct NAME(power) p = NAME(gelu_decay)(c);
+    const VEC q = 1 / (1 + NAME(value)(p)), k = NAME(all)(NAME(GELU_SLOPE_HIGH) + NAME(GELU_SLOPE_LOW));
+    const VEC slope = k + 3 * (NAME(GELU_CUBIC_HIGH) + NAME(GELU_CUBIC_LOW)) * c * c;
+    return g * NAME(mirror)(x, NAME(times)(p, q * (1 - c * slope * q)));
+}
+
+/* x tanh(log(1 + e^x)). With e = e^-abs(x) the tanh is u / d,
+ *     u = 1 + 2 e,    d = 1 + 2 e + 2 e^2    for x >= 0,
+ *     u = e (e + 2),  d = 2 + 2 e + e^2      for x < 0. */
+FORWARD(mish)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const struct NAME(power) p = NAME(decay)(c);
+    const VEC e = NAME(value)(p), negative = NAME(times)(p, c * (2 + e) / (2 + e * (2 + e)));
+    return NAME(select)(x < 0, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
+}
+/* For x < 0 e ((2 + e) d + 4 x (1 + e)) / d^2, else (u d + 4 x e^2 (1 + e)) / d^2 */
+BACKWARD(mish)
+{
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const struct NAME(power) p = NAME(decay)(c);
+    const VEC e = NAME(value)(p), r = 4 * c * (1 + e);
+    const IVEC below = x < 0;
+    const VEC d = NAME(select)(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e));
+    const VEC negative = NAME(times)(p, ((2 + e) * d - r) / (d * d));
+    return g * NAME(select)(below, negative, ((1 + 2 * e) * d + r * e * e) / (d * d));
+}
+
+/* ---- Loops over arrays --------------------------------------------------------------------------------------------------- */
+
+#define ACTIVATIONS(A)           \
+    A(IDENTITY, identity)         \
+    A(RELU, relu)                 \
+    A(RELU6, relu6)               \
+    A(LEAKY_RELU, leaky_relu)     \
+    A(ELU, elu)                   \
+    A(SELU, selu)                 \
+    A(CELU, celu)                 \
+    A(GELU, gelu)                 \
+    A(GELU_TANH, gelu_tanh)       \
+    A(SILU, silu)                 \
+    A(MISH, mish)                 \
+    A(SIGMOID, sigmoid)           \
+    A(LOG_SIGMOID, log_sigmoid)   \
+    A(HARD_SIGMOID, hard_sigmoid) \
+    A(HARD_SILU, hard_silu)       \
+    A(TANH, tanh)                 \
+    A(HARD_TANH, hard_tanh)       \
+    A(SOFTPLUS, softplus)         \
+    A(SOFTSIGN, softsign)         \
+    A(SOFTSHRINK, softshrink)     \
+    A(HARDSHRINK, hardshrink)     \
+    A(TANHSHRINK, tanhshrink)     \
+    A(THRESHOLD, threshold)
+
+#define DEFINE_ACTIVATION(kind, name)                                                                       \
+    TARGET static void NAME(name##_forward)(int64_t count, const double *p, const void *x_, void *y_)       \
+    {                                                                                                       \
+        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                     \
+        const REAL *x = x_;                                                                                 \
+        REAL *y = y_;                                                                                       \
+        int64_t i = 0;                                                                                      \
+        for (; i + NAME(VL) <= count; i += NAME(VL)) {                                                      \
+            NAME(store)(y + i, NAME(name##_value)(NAME(load)(x + i), a, b));                                        \
+        }                                                                                                   \
+        if (i < count) {                                                                                    \
+            const VEC tail = NAME(load_part)(x + i, count - i, (VEC){0});                                   \
+            NAME(store_part)(y + i, count - i, NAME(name##_value)(tail, a, b));                                     \
+        }                                                                                                   \
+    }                                                                                                       \
     TARGET static void NAME(name##_backward)(int64_t count, const double *p, const void *g_, const void *x_, \
-                                             void *grad_x)                                               \
-    {                                                                                                    \
-        const double a = p[0], b = p[1];                                                                 \
-        (void)a, (void)b;                                                                                \
-        for (int64_t i = 0; i < count; i++) {                                                            \
-            const double x = ((const REAL *)x_)[i], slope = (derivative);                                \
-            ((REAL *)grad_x)[i] = x != x ? x : slope == 0 ? 0 : ((const REAL *)g_)[i] * slope;           \
-        }                                                                                                \
+                                             void *grad_x_)                                                 \
+    {                                                                                                       \
+        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                     \
+        const REAL *g = g_, *x = x_;                                                                        \
+        REAL *grad_x = grad_x_;                                                                             \
+        int64_t i = 0;                                                                                      \
+        for (; i + NAME(VL) <= count; i += NAME(VL)) {                                                      \
+            NAME(store)(grad_x + i, NAME(name##_gradient)(NAME(load)(g + i), NAME(load)(x + i), a, b));     \
+        }                                                                                                   \
+        if (i < count) {                                                                                    \
+            const VEC tail = NAME(load_part)(x + i, count - i, (VEC){0});                                   \
+            const VEC g_tail = NAME(load_part)(g + i, count - i, (VEC){0});                                 \
+            NAME(store_part)(grad_x + i, count - i, NAME(name##_gradient)(g_tail, tail, a, b));             \
+        }                                                                                                   \
     }
 ACTIVATIONS(DEFINE_ACTIVATION)
 #undef DEFINE_ACTIVATION
+#undef FORWARD
+#undef BACKWARD
 
-TARGET static void NAME(prelu)(int64_t pixels, int64_t channels, bool shared, const void *x_, const void *slope_,
-                               void *y_)
-{
-    const REAL *x = x_, *slope = slope_;
-    REAL *y = y_;
-    for (int64_t i = 0; i < pixels * channels; i++) {
-        y[i] = x[i] > 0 ? x[i] : slope[shared ? 0 : i % channels] * x[i];
-    }
-}
+#include "prelu.h"
 
-TARGET static void NAME(prelu_backward)(int64_t pixels, int64_t channels, bool shared, const void *grad_y,
-                                        const void *x_, const void *slope_, void *grad_x, void *grad_slope)
-{
-    const REAL *x = x_, *slope = slope_, *g = grad_y;
-    for (int64_t i = 0; i < pixels * channels; i++) {
-        const int64_t c = shared ? 0 : i % channels;
-        const REAL gi = g[i], xi = x[i];
-        if (grad_x) {
-            ((REAL *)grad_x)[i] = xi > 0 ? gi : slope[c] * gi;
-        }
-        if (grad_slope) {
-            ((REAL *)grad_slope)[c] += xi > 0 ? 0 : gi * xi;
-        }
-    }
-}
+#include "axis.h"
 
-/* max, and log of the sum of exp(x - max), of one lane. */
-INLINE double NAME(log_sum)(int64_t length, int64_t inner, const REAL *x, double *max)
-{
-    double sum = 0;
-    *max = -INFINITY;
-    for (int64_t i = 0; i < length; i++) {
-        *max = x[i * inner] <= *max ? *max : x[i * inner];
-    }
-    for (int64_t i = 0; i < length; i++) {
-        sum += exp(x[i * inner] - *max);
-    }
-    return log(sum);
-}
-
-#define DEFINE_AXIS(name, value, weight, gradient)                                                            \
-    TARGET static void NAME(name)(int64_t length, int64_t inner, int64_t lanes, const void *x_, void *y_)     \
-    {                                                                                                         \
-        for (int64_t j = 0; j < lanes; j++) {                                                                 \
-            const REAL *x = (const REAL *)x_ + j;                                                             \
-            double max;                                                                                       \
-            const double log_sum = NAME(log_sum)(length, inner, x, &max);                                     \
-            for (int64_t i = 0; i < length; i++) {                                                            \
-                const double log_y = x[i * inner] - max - log_sum;                                            \
-                ((REAL *)y_)[i * inner + j] = (value);                                                        \
-            }                                                                                                 \
-        }                                                                                                     \
-    }                                                                                                         \
-    TARGET static void NAME(name##_backward)(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, \
-                                             const void *x_, void *grad_x)                                    \
-    {                                                                                                         \
-        for (int64_t j = 0; j < lanes; j++) {                                                                 \
-            const REAL *x = (const REAL *)x_ + j, *g = (const REAL *)grad_y + j;                              \
-            double max, dot = 0;                                                                              \
-            const double log_sum = NAME(log_sum)(length, inner, x, &max);                                     \
-            for (int64_t i = 0; i < length; i++) {                                                            \
-                const double y = exp(x[i * inner] - max - log_sum);                                           \
-                dot += g[i * inner] * (weight);                                                               \
-                (void)y;                                                                                      \
-            }                                                                                                 \
-            for (int64_t i = 0; i < length; i++) {                                                            \
-                const double y = exp(x[i * inner] - max - log_sum), gi = g[i * inner];                        \
-                ((REAL *)grad_x)[i * inner + j] = (gradient);                                                 \
-            }                                                                                                 \
-        }                                                                                                     \
-    }
-DEFINE_AXIS(softmax, exp(log_y), y, y * (gi - dot))
-DEFINE_AXIS(log_softmax, log_y, 1, gi - y * dot)
-#undef DEFINE_AXIS
-
-TARGET static void NAME(glu)(int64_t length, int64_t inner, int64_t lanes, const void *x_, void *y_)
-{
-    const REAL *x = x_;
-    for (int64_t i = 0; i < length / 2; i++) {
-        for (int64_t j = 0; j < lanes; j++) {
-            ((REAL *)y_)[i * inner + j] = x[i * inner + j] * NAME(logistic)(x[(i + length / 2) * inner + j]);
-        }
-    }
-}
-
-TARGET static void NAME(glu_backward)(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x_,
-                                      void *grad_x)
-{
-    const REAL *a = x_, *b = a + length / 2 * inner;
-    REAL *grad_a = grad_x, *grad_b = grad_a + length / 2 * inner;
-    for (int64_t i = 0; i < length / 2; i++) {
-        for (int64_t j = i * inner; j < i * inner + lanes; j++) {
-            const double g = ((const REAL *)grad_y)[j], aj = a[j], gate = NAME(logistic)(b[j]);
-            grad_b[j] = g * aj * gate * NAME(logistic)(-b[j]);
-            grad_a[j] = g * gate;
-        }
-    }
-}
-
-#define ACTIVATION_ROW(kind, name, value, derivative) [CHANCONV_##kind] = NAME(name),
-#define BACKWARD_ROW(kind, name, value, derivative) [CHANCONV_##kind] = NAME(name##_backward),
-#define ACTIVATION_TABLE                                                                      \
-    .activation = {ACTIVATIONS(ACTIVATION_ROW)},                                              \
-    .activation_backward = {ACTIVATIONS(BACKWARD_ROW)},                                       \
-    .prelu = NAME(prelu),                                                                     \
-    .prelu_backward = NAME(prelu_backward),                                                   \
-    .axis = {NAME(softmax), NAME(log_softmax), NAME(glu)},                                    \
+#define FORWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_forward),
+#define BACKWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_backward),
+#define ACTIVATION_TABLE                                          \
+    .activation = {ACTIVATIONS(FORWARD_ROW)},                     \
+    .activation_backward = {ACTIVATIONS(BACKWARD_ROW)},           \
+    .prelu = NAME(prelu),                                         \
+    .prelu_backward = NAME(prelu_backward),                       \
+    .axis = {NAME(softmax), NAME(log_softmax), NAME(glu)},        \
     .axis_backward = {NAME(softmax_backward), NAME(log_softmax_backward), NAME(glu_backward)}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Activations along the columns of x[length][inner], for `lanes` neighbouring columns:
+ *
+ *     softmax      y = e^(x - max) / sum,         gradient y (g - total), total the sum of g y,
+ *     log_softmax  y = (x - max) - log(sum),      gradient g - softmax(x) total, total the sum of g,
+ *     glu          y = a s(b), a and b the upper and lower half of x, s the sigmoid.
+ *
+ * A column with NaN or +inf in it, or of nothing but -inf, comes out as these formulas say: NaN.
+ */
+
+/* The vectors in which columns are walked through. If inner > 1 a vector holds the same row of neighbouring columns; else
+ * neighbouring rows of the one column, and what concerns the column is then reduced across the vector. */
+struct NAME(walk) {
+    int64_t vectors, step; /* how many, and from one to the next */
+    int64_t whole, part;   /* so many are full; the others have `part` elements */
+    bool across;
+    VEC fill;              /* for the elements of x that a vector lacks: they must not count in a reduction */
+};
+
+INLINE struct NAME(walk) NAME(walk)(int64_t length, int64_t inner, int64_t lanes)
+{
+    if (inner == 1) {
+        return (struct NAME(walk)){ceil_div(length, NAME(VL)), NAME(VL), length / NAME(VL), length % NAME(VL), true,
+                                   NAME(all)(-INFINITY)};
+    }
+    return (struct NAME(walk)){length, inner, lanes == NAME(VL) ? length : 0, lanes, false, (VEC){0}};
+}
+
+INLINE VEC NAME(load_step)(const struct NAME(walk) *w, int64_t i, const REAL *p, VEC fill)
+{
+    p += i * w->step;
+    return i < w->whole ? NAME(load)(p) : NAME(load_part)(p, w->part, fill);
+}
+
+INLINE void NAME(store_step)(const struct NAME(walk) *w, int64_t i, REAL *p, VEC v)
+{
+    p += i * w->step;
+    if (i < w->whole) {
+        NAME(store)(p, v);
+    } else {
+        NAME(store_part)(p, w->part, v);
+    }
+}
+
+/* The larger; NaN if one of them is. */
+INLINE VEC NAME(larger)(VEC a, VEC b) { return NAME(select)((a > b) | (a != a), a, b); }
+
+/* v with its elements rotated by `step` places, a power of 2 */
+INLINE VEC NAME(rotate)(VEC v, const int step)
+{
+    IVEC from;
+    UNROLL for (int i = 0; i < NAME(VL); i++) {
+        from[i] = (i + step) % NAME(VL);
+    }
+    return __builtin_shuffle(v, from);
+}
+
+INLINE VEC NAME(largest_across)(VEC v)
+{
+    UNROLL for (int step = NAME(VL) / 2; step; step /= 2) {
+        v = NAME(larger)(v, NAME(rotate)(v, step));
+    }
+    return v;
+}
+
+INLINE VEC NAME(sum_across)(VEC v)
+{
+    UNROLL for (int step = NAME(VL) / 2; step; step /= 2) {
+        v += NAME(rotate)(v, step);
+    }
+    return v;
+}
+
+/* What a column's values need to know of the whole column. */
+struct NAME(column) {
+    VEC max, sum, total;
+};
+
+/* e^(x - max) */
+INLINE VEC NAME(weight)(VEC x, VEC max)
+{
+    const VEC low = NAME(all)(NAME(EXP_LOW));
+    return NAME(value)(NAME(power)(NAME(at_least)(x - max, low), (VEC){0}));
+}
+
+INLINE VEC NAME(column_max)(const struct NAME(walk) *w, const REAL *x)
+{
+    VEC max = NAME(load_step)(w, 0, x, w->fill);
+    for (int64_t i = 1; i < w->vectors; i++) {
+        max = NAME(larger)(max, NAME(load_step)(w, i, x, w->fill));
+    }
+    return w->across ? NAME(largest_across)(max) : max;
+}
+
+/* y may be x; the weights are left in it. */
+INLINE struct NAME(column) NAME(column_sum)(const struct NAME(walk) *w, const REAL *x, REAL *y)
+{
+    struct NAME(column) c = {NAME(column_max)(w, x), {0}, {0}};
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC weight = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max);
+        c.sum += weight;
+        if (y) {
+            NAME(store_step)(w, i, y, weight);
+        }
+    }
+    c.sum = w->across ? NAME(sum_across)(c.sum) : c.sum;
+    return c;
+}
+
+/* For the gradient; total is the sum of g, times the weight if `weighted`. */
+INLINE struct NAME(column) NAME(column_totals)(const struct NAME(walk) *w, const REAL *g, const REAL *x,
+                                               const bool weighted)
+{
+    struct NAME(column) c = {NAME(column_max)(w, x), {0}, {0}};
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC gi = NAME(load_step)(w, i, g, (VEC){0});
+        const VEC weight = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max);
+        c.sum += weight;
+        c.total += weighted ? (VEC)(gi * weight) : gi;
+    }
+    c.sum = w->across ? NAME(sum_across)(c.sum) : c.sum;
+    c.total = w->across ? NAME(sum_across)(c.total) : c.total;
+    return c;
+}
+
+INLINE void NAME(softmax_column)(const struct NAME(walk) *w, const REAL *x, REAL *y)
+{
+    const struct NAME(column) c = NAME(column_sum)(w, x, y);
+    for (int64_t i = 0; i < w->vectors; i++) {
+        NAME(store_step)(w, i, y, NAME(load_step)(w, i, y, (VEC){0}) / c.sum);
+    }
+}
+
+INLINE void NAME(log_softmax_column)(const struct NAME(walk) *w, const REAL *x, REAL *y)
+{
+    const struct NAME(column) c = NAME(column_sum)(w, x, NULL);
+    const VEC log_sum = NAME(log)(c.sum);
+    for (int64_t i = 0; i < w->vectors; i++) {
+        NAME(store_step)(w, i, y, (NAME(load_step)(w, i, x, w->fill) - c.max) - log_sum);
+    }
+}
+
+INLINE void NAME(softmax_column_backward)(const struct NAME(walk) *w, const REAL *g, const REAL *x, REAL *grad_x)
+{
+    const struct NAME(column) c = NAME(column_totals)(w, g, x, true);
+    const VEC mean = c.total / c.sum;
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC y = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max) / c.sum;
+        NAME(store_step)(w, i, grad_x, y * (NAME(load_step)(w, i, g, (VEC){0}) - mean));
+    }
+}
+
+INLINE void NAME(log_softmax_column_backward)(const struct NAME(walk) *w, const REAL *g, const REAL *x, REAL *grad_x)
+{
+    const struct NAME(column) c = NAME(column_totals)(w, g, x, false);
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC y = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max) / c.sum;
+        NAME(store_step)(w, i, grad_x, NAME(load_step)(w, i, g, (VEC){0}) - y * c.total);
+    }
+}
+
+#define DEFINE_COLUMNS(name)                                                                                       \
+    TARGET static void NAME(name)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y)            \
+    {                                                                                                              \
+        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
+            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
+            NAME(name##_column)(&w, (const REAL *)x + j, (REAL *)y + j);                                           \
+        }                                                                                                          \
+    }                                                                                                              \
+    TARGET static void NAME(name##_backward)(int64_t length, int64_t inner, int64_t lanes, const void *g,          \
+                                             const void *x, void *grad_x)                                          \
+    {                                                                                                              \
+        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
+            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
+            NAME(name##_column_backward)(&w, (const REAL *)g + j, (const REAL *)x + j, (REAL *)grad_x + j);        \
+        }                                                                                                          \
+    }
+DEFINE_COLUMNS(softmax)
+DEFINE_COLUMNS(log_softmax)
+#undef DEFINE_COLUMNS
+
+/* ---- glu ----------------------------------------------------------------------------------------------------------------- */
+
+/* Rows of the same column in a and b are all that matters: runs of `run` elements, `runs` of them. */
+struct NAME(runs) {
+    int64_t runs, run, step;
+};
+
+INLINE struct NAME(runs) NAME(runs)(int64_t length, int64_t inner, int64_t lanes)
+{
+    return lanes == inner ? (struct NAME(runs)){1, length / 2 * inner, 0} : (struct NAME(runs)){length / 2, lanes, inner};
+}
+
+/* a s(b), and where s(b) may be denormal rounded once */
+INLINE VEC NAME(glu_value)(VEC a, VEC b)
+{
+    const struct NAME(power) p = NAME(decay)(NAME(abs)(b));
+    const VEC q = 1 / (1 + NAME(value)(p));
+    return NAME(select)(b < 0, NAME(times)(p, a * q), a * (1 - NAME(times)(p, q)));
+}
+
+TARGET static void NAME(glu)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y_)
+{
+    const struct NAME(runs) r = NAME(runs)(length, inner, lanes);
+    const REAL *a = x, *b = a + length / 2 * inner;
+    REAL *y = y_;
+    for (int64_t j = 0; j < r.runs; j++, a += r.step, b += r.step, y += r.step) {
+        int64_t i = 0;
+        for (; i + NAME(VL) <= r.run; i += NAME(VL)) {
+            NAME(store)(y + i, NAME(glu_value)(NAME(load)(a + i), NAME(load)(b + i)));
+        }
+        if (i < r.run) {
+            const int64_t rest = r.run - i;
+            const VEC ai = NAME(load_part)(a + i, rest, (VEC){0}), bi = NAME(load_part)(b + i, rest, (VEC){0});
+            NAME(store_part)(y + i, rest, NAME(glu_value)(ai, bi));
+        }
+    }
+}
+
+/* Gradient of a: g s(b); of b: g a s(b) s(-b). */
+INLINE VEC NAME(glu_gradient)(VEC g, VEC a, VEC b, VEC *grad_b)
+{
+    const VEC e = NAME(exp)(-NAME(abs)(b)), q = 1 / (1 + e);
+    *grad_b = g * a * (e * q * q);
+    return g * NAME(mirror)(b, e * q);
+}
+
+TARGET static void NAME(glu_backward)(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
+                                      void *grad_x)
+{
+    const struct NAME(runs) r = NAME(runs)(length, inner, lanes);
+    const int64_t half = length / 2 * inner;
+    const REAL *a = x, *b = a + half, *g = grad_y;
+    REAL *grad_a = grad_x, *grad_b = grad_a + half;
+    for (int64_t j = 0; j < r.runs; j++, a += r.step, b += r.step, g += r.step, grad_a += r.step, grad_b += r.step) {
+        int64_t i = 0;
+        VEC grad_bi;
+        for (; i + NAME(VL) <= r.run; i += NAME(VL)) {
+            const VEC grad_ai = NAME(glu_gradient)(NAME(load)(g + i), NAME(load)(a + i), NAME(load)(b + i), &grad_bi);
+            NAME(store)(grad_a + i, grad_ai);
+            NAME(store)(grad_b + i, grad_bi);
+        }
+        if (i < r.run) {
+            const int64_t rest = r.run - i;
+            const VEC gi = NAME(load_part)(g + i, rest, (VEC){0}), ai = NAME(load_part)(a + i, rest, (VEC){0});
+            const VEC grad_ai = NAME(glu_gradient)(gi, ai, NAME(load_part)(b + i, rest, (VEC){0}), &grad_bi);
+            NAME(store_part)(grad_a + i, rest, grad_ai);
+            NAME(store_part)(grad_b + i, rest, grad_bi);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * exp, expm1, log1p, log, tanh and the tail of the normal distribution, on vectors. NaN gives NaN. The error is at most
+ * 2 ULP for each, on every instruction set: nothing here needs a fused multiplication and addition, though the compiler
+ * makes them where it can.
+ */
+#include "coefficients.h"
+
+/* c[0] + c[1] x + c[2] x^2 + ..., for an array whose size is known */
+#define POLYNOMIAL(x, c) NAME(polynomial)(x, c, sizeof(c) / sizeof *(c))
+
+INLINE VEC NAME(polynomial)(VEC x, const REAL *c, const int count)
+{
+    VEC sum = NAME(all)(c[count - 1]);
+    _Pragma("GCC unroll 32") for (int i = count - 2; i >= 0; i--) {
+        sum = sum * x + c[i];
+    }
+    return sum;
+}
+
+/* a x = product - *less, exactly but for underflow */
+INLINE VEC NAME(product)(VEC a, VEC x, VEC *less)
+{
+    const VEC product = a * x, a_high = NAME(upper_half)(a), x_high = NAME(upper_half)(x);
+    const VEC a_low = a - a_high, x_low = x - x_high;
+    *less = ((product - a_high * x_high) - a_high * x_low - a_low * x_high) - a_low * x_low;
+    return product;
+}
+
+/* ---- exp ---------------------------------------------------------------------------------------------------------------
+ * x = n ln 2 + r with an integer n and abs(r) <= ln(2) / 2, and e^x = 2^n e^r. No float 2^n spans the way from the largest
+ * result to the smallest denormal one, so there are two factors, half * rest = 2^n.
+ */
+struct NAME(power) {
+    VEC tail; /* e^r - 1 */
+    VEC half, rest;
+};
+
+/* Bounds of arguments, beyond which e^x is infinite, and is 0 even times 700. */
+enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 };
+
+/* A sum with it is rounded to an integer, that then stands in the low bits. */
+#define ROUNDER ((REAL)(IS_F64 ? 0x1.8p52 : 0x1.8p23))
+
+/* e^(x - less), EXP_LOW <= x - less <= EXP_HIGH. `less` is small beside x, or 0: what x is rounded by. */
+INLINE struct NAME(power) NAME(power)(VEC x, VEC less)
+{
+    const VEC shifted = (x - less) * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+    const VEC r = (x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less); /* n * LN2_HIGH is exact */
+    const UVEC exponents = (UVEC)shifted + 2 * NAME(BIAS);
+    const UVEC half = (exponents << (NAME(MANTISSA) - 1)) & (~(UVEC){0} << NAME(MANTISSA));
+    return (struct NAME(power)){
+        r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL)), (VEC)half, (VEC)((exponents << NAME(MANTISSA)) - half)};
+}
+
+/* e^x factor, rounded only once where it is denormal. */
+INLINE VEC NAME(times)(struct NAME(power) p, VEC factor)
+{
+    return (1 + p.tail) * factor * p.half * p.rest;
+}
+
+INLINE VEC NAME(value)(struct NAME(power) p) { return (1 + p.tail) * p.half * p.rest; }
+
+INLINE VEC NAME(exp_bounds)(VEC x)
+{
+    return NAME(at_most)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))), NAME(all)(NAME(EXP_HIGH)));
+}
+
+INLINE VEC NAME(exp)(VEC x) { return NAME(value)(NAME(power)(NAME(exp_bounds)(x), (VEC){0})); }
+
+/* 2^n (e^r - 1) + (2^n - 1), divided by `rest` till the end. */
+INLINE VEC NAME(expm1)(VEC x)
+{
+    const struct NAME(power) p = NAME(power)(NAME(exp_bounds)(x), (VEC){0});
+    const VEC inverse_rest = (VEC)((((UVEC){0} + 2 * NAME(BIAS)) << NAME(MANTISSA)) - (UVEC)p.rest);
+    return (p.half * p.tail + (p.half - inverse_rest)) * p.rest;
+}
+
+/* e^-a, a >= 0; beyond -EXP_LOW the bound's. */
+INLINE struct NAME(power) NAME(decay)(VEC a)
+{
+    return NAME(power)(-NAME(at_most)(a, NAME(all)(-NAME(EXP_LOW))), (VEC){0});
+}
+
+/* ---- log --------------------------------------------------------------------------------------------------------------- */
+
+/* log(1 + f), sqrt(1/2) <= 1 + f <= sqrt(2): with s = f / (2 + f) it is 2 atanh(s) = 2 s + s^3 T(s^2), and
+ * 2 s = f - f^2/2 + s f^2/2, in which f is exact and the rest is small. */
+INLINE VEC NAME(log1p_near_0)(VEC f)
+{
+    const VEC s = f / (2 + f), z = s * s, h = f * f * (REAL)0.5;
+    return f - (h - s * (h + z * POLYNOMIAL(z, NAME(LOG_TAIL))));
+}
+
+/* log(1 + u), 0 <= u <= 1 */
+INLINE VEC NAME(log1p)(VEC u)
+{
+    const IVEC large = u > NAME(SQRT_2_LESS_1);
+    const VEC f = NAME(select)(large, (u - 1) * (REAL)0.5, u);
+    const VEC log = NAME(log1p_near_0)(f);
+    return NAME(select)(large, NAME(LN2_HIGH) + (log + NAME(LN2_LOW)), log);
+}
+
+/* log(v), v >= 1 */
+INLINE VEC NAME(log)(VEC v)
+{
+    const UVEC half_root = (UVEC)NAME(all)(NAME(SQRT_HALF));
+    const UVEC n = ((UVEC)v - half_root) >> NAME(MANTISSA); /* v = 2^n (1 + f) */
+    const VEC f = (VEC)((UVEC)v - (n << NAME(MANTISSA))) - 1;
+    const VEC two = NAME(all)((REAL)(IS_F64 ? 0x1p52 : 0x1p23)), real_n = (VEC)(n | (UVEC)two) - two;
+    const VEC log = real_n * NAME(LN2_HIGH) + (NAME(log1p_near_0)(f) + real_n * NAME(LN2_LOW));
+    return NAME(select)(v < INFINITY, log, v);
+}
+
+/* ---- tanh -------------------------------------------------------------------------------------------------------------- */
+
+/* Near 0 x + x^3 T(x^2); elsewhere 1 - 2 / (e^2x + 1), where what is subtracted is at most 1/2 of the result. */
+INLINE VEC NAME(tanh)(VEC x)
+{
+    const VEC a = NAME(at_most)(NAME(abs)(x), NAME(all)(IS_F64 ? 20 : 10)), z = NAME(at_most)(x * x, NAME(all)(1));
+    const VEC small = x + x * z * POLYNOMIAL(z, NAME(TANH_TAIL));
+    const VEC large = 1 - 2 / (NAME(value)(NAME(power)(2 * a, (VEC){0})) + 1);
+    return NAME(select)(a < (REAL)0.6, small, NAME(with_sign)(large, x));
+}
+
+/* x - tanh(x) */
+INLINE VEC NAME(x_less_tanh)(VEC x)
+{
+    const VEC z = NAME(at_most)(x * x, NAME(all)((REAL)1.5625));
+    return NAME(select)(NAME(abs)(x) < (REAL)1.25, x * z * POLYNOMIAL(z, NAME(TANHSHRINK)), x - NAME(tanh)(x));
+}
+
+/* ---- The normal distribution ------------------------------------------------------------------------------------------- */
+
+/* (1 - Phi(a)) e^(a^2 / 2), a >= 0, Phi the distribution: erfc(a / sqrt(2)) / 2 without its fast decay. */
+INLINE VEC NAME(mills)(VEC a)
+{
+    const VEC w = 1 / (a + NAME(MILLS_CENTRE)), s = (a - NAME(MILLS_CENTRE)) * w;
+    return w * POLYNOMIAL(s, NAME(MILLS));
+}
+
+/* e^(-a^2 / 2), 0 <= a <= NORMAL_END; a^2 = high^2 + (a - high) (a + high), of which the first is exact. */
+INLINE struct NAME(power) NAME(bell)(VEC a)
+{
+    const VEC high = NAME(upper_half)(a), half = NAME(all)((REAL)0.5);
+    return NAME(power)(-half * high * high, half * (a - high) * (a + high));
+}

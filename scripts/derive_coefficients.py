@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Derives csrc/kernels/coefficients.h: the constants and polynomials of csrc/kernels/math.h.
+
+``python scripts/derive_coefficients.py`` writes the file; with ``--check`` it only says whether it is up to date (and
+fails if not). Needs mpmath; takes about a minute.
+
+Every polynomial P stands for a smooth function f on an interval, and is minimax: it makes the largest of
+abs(weight * (P - f)) as small as its degree allows. `remez` finds it by exchange; then its coefficients are rounded to
+the type. What the file states beside each polynomial is the error of the rounded one, maximised over the interval in 40
+digits.
+"""
+
+import argparse
+import functools
+import pathlib
+import sys
+from typing import NamedTuple
+
+from mpmath import mp, mpf
+
+mp.dps = 40
+
+TARGET = pathlib.Path(__file__).parents[1] / "csrc" / "kernels" / "coefficients.h"
+PRECISION = {"f32": 24, "f64": 53}  # bits of a significand
+
+
+# ---- Approximation ---------------------------------------------------------------------------------------------------
+
+
+def evaluate(coefficients, x):
+    """c[0] + c[1] x + c[2] x^2 + ..."""
+    result = mpf(0)
+    for c in reversed(coefficients):
+        result = result * x + c
+    return result
+
+
+def chebyshev_points(low, high, count):
+    """Points of the interval, denser towards its ends, both ends among them."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return [middle - half * mp.cos(mp.pi * i / (count - 1)) for i in range(count)]
+
+
+def extremum(error, a, b, c):
+    """Where abs(error) is largest in a..c, by golden sections around b."""
+    ratio = (mp.sqrt(5) - 1) / 2
+    low, high = a, c
+    for _ in range(12):
+        p, q = high - ratio * (high - low), low + ratio * (high - low)
+        if abs(error(p)) > abs(error(q)):
+            high = q
+        else:
+            low = p
+    return max((b, (low + high) / 2), key=lambda x: abs(error(x)))
+
+
+def extrema(error, grid):
+    """One place of the largest abs(error) in every run of one sign over the grid."""
+    values = [error(x) for x in grid]
+    runs, start = [], 0
+    for i in range(1, len(grid) + 1):
+        if i == len(grid) or (values[i] > 0) != (values[start] > 0):
+            runs.append(max(range(start, i), key=lambda j: abs(values[j])))
+            start = i
+    last = len(grid) - 1
+    return [extremum(error, grid[max(i - 1, 0)], grid[i], grid[min(i + 1, last)]) for i in runs]
+
+
+def alternating(error, grid, count):
+    """`count` extrema of alternating sign; where there are more, without the weaker of the ends."""
+    places = extrema(error, grid)
+    while len(places) > count:
+        places = places[1:] if abs(error(places[0])) < abs(error(places[-1])) else places[:-1]
+    return places
+
+
+def remez(f, weight, low, high, count):
+    """Coefficients of the minimax polynomial, `count` of them."""
+    points = chebyshev_points(low, high, count + 1)
+    grid = chebyshev_points(low, high, 24 * count + 1)
+    while True:  # solve P(x) - f(x) = +-e / weight(x) in the coefficients and e, move to the extrema, until they stay
+        system = mp.matrix(count + 1)
+        for row, x in enumerate(points):
+            system[row, :] = mp.matrix([[x**power for power in range(count)] + [(-1) ** row / weight(x)]])
+        coefficients = list(mp.lu_solve(system, mp.matrix([f(x) for x in points])))[:count]
+        places = alternating(lambda x: weight(x) * (evaluate(coefficients, x) - f(x)), grid, count + 1)
+        moved = max(abs(a - b) for a, b in zip(points, places, strict=True))
+        if moved < (high - low) / 1000:
+            return coefficients
+        points = places
+
+
+def rounded(x, bits):
+    """x to the nearest number of so many significant bits."""
+    with mp.workprec(bits):
+        return +mpf(x)
+
+
+def largest_error(f, weight, low, high, coefficients):
+    """Largest abs(weight * (P - f)) over the interval."""
+
+    def error(x):
+        return weight(x) * (evaluate(coefficients, x) - f(x))
+
+    grid = chebyshev_points(low, high, 40 * len(coefficients) + 1)
+    return max(abs(error(x)) for x in extrema(error, grid))
+
+
+# ---- The functions ---------------------------------------------------------------------------------------------------
+
+
+class Polynomial(NamedTuple):
+    """A polynomial to derive: `counts` is the number of coefficients for f32 and f64."""
+
+    name: str
+    text: str  # what it stands for
+    f: object
+    weight: object
+    low: object
+    high: object
+    counts: tuple
+
+
+def near_zero(f, value):
+    """f, but `value` at 0, where its formula is 0 / 0, and 60 more digits near there, where it cancels."""
+
+    @functools.cache
+    def safe(x):
+        if x == 0:
+            return mpf(value)
+        with mp.extradps(60):
+            return f(x)
+
+    return safe
+
+
+def mills(a):
+    """(1 - Phi(a)) e^(a^2 / 2), Phi the normal distribution."""
+    return mp.erfc(a / mp.sqrt(2)) * mp.exp(a * a / 2) / 2
+
+
+MILLS_CENTRE = mpf(4)
+MILLS_END = {"f32": mpf(15), "f64": mpf(40)}
+
+
+@functools.cache
+def mills_of(s):
+    """(a + c) mills(a) as a function of s = (a - c) / (a + c)."""
+    a = MILLS_CENTRE * (1 + s) / (1 - s)
+    return (a + MILLS_CENTRE) * mills(a)
+
+
+FLOOR = mpf("0.001")  # keeps weights off zero
+
+
+def polynomials():
+    """Those of both types. A weight makes the error one relative to the function that the polynomial goes into."""
+    half_ln2 = mp.ln2 / 2 * mpf("1.0001")
+    atanh_end = (mpf(3) - 2 * mp.sqrt(2)) * mpf("1.001")  # s = f / (2 + f) at f = sqrt(2) - 1, negated at sqrt(1/2) - 1
+    exp_tail = near_zero(lambda r: (mp.expm1(r) - r) / r**2, 0.5)
+    log_tail = near_zero(lambda z: (2 * mp.atanh(mp.sqrt(z)) / mp.sqrt(z) - 2) / z, mpf(2) / 3)
+    tanh_tail = near_zero(lambda z: (mp.tanh(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, -mpf(1) / 3)
+    return [
+        Polynomial("EXP_TAIL", "(e^r - 1 - r) / r^2 in r, relative to (e^r - 1) / r",
+                   exp_tail, lambda r: abs(r) + FLOOR, -half_ln2, half_ln2, (6, 11)),
+        Polynomial("LOG_TAIL", "(2 atanh(s) / s - 2) / s^2 in s^2, relative to the whole",
+                   log_tail, lambda z: (z + FLOOR) / 2, mpf(0), atanh_end**2, (3, 7)),
+        Polynomial("TANH_TAIL", "(tanh(x) / x - 1) / x^2 in x^2, relative to tanh(x) / x",
+                   tanh_tail, lambda z: z + FLOOR, mpf(0), mpf("0.36"), (6, 12)),
+        Polynomial("TANHSHRINK", "(x - tanh x) / x^3 in x^2, relative",
+                   lambda z: -tanh_tail(z), lambda z: 3, mpf(0), mpf("1.5625"), (10, 21)),
+    ]
+
+
+def mills_polynomial(suffix):
+    """The one whose interval depends on the type: x of f32 need no a above 15."""
+    end = MILLS_END[suffix]
+    high = (end - MILLS_CENTRE) / (end + MILLS_CENTRE)
+    return Polynomial("MILLS", "(a + 4) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 4) / (a + 4), relative",
+                      mills_of, lambda s: 1 / mills_of(s), mpf(-1), high, (11, 24))
+
+
+# ---- The file --------------------------------------------------------------------------------------------------------
+
+HEADER = """\
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Constants of math.h. Written by scripts/derive_coefficients.py, which see; not to be edited. "error" is the largest
+ * difference between polynomial and function, in the sense said, over the interval.
+ */
+"""
+
+
+def c_number(x):
+    """x as a C literal, exact."""
+    return float(x).hex() if x else "0"
+
+
+def polynomial_lines(polynomial, suffix):
+    """The C array of one polynomial."""
+    count = polynomial.counts[suffix == "f64"]
+    arguments = polynomial.f, polynomial.weight, polynomial.low, polynomial.high
+    coefficients = [rounded(c, PRECISION[suffix]) for c in remez(*arguments, count)]
+    error = largest_error(*arguments, coefficients)
+    yield f"/* {polynomial.text}, from {mp.nstr(polynomial.low, 6)} to {mp.nstr(polynomial.high, 6)}:"
+    yield f" * error 2^{mp.nstr(mp.log(error, 2), 4)}. */"
+    yield f"static const REAL NAME({polynomial.name})[] = {{"
+    yield from (f"    {c_number(c)}," for c in coefficients)
+    yield "};"
+
+
+def split(value, bits, high_bits):
+    """value as a float of few bits, so that products with small integers are exact, and the rest."""
+    high = rounded(value, high_bits)
+    return high, rounded(value - high, bits)
+
+
+def constant_lines(suffix):
+    """Numbers that several functions share."""
+    bits = PRECISION[suffix]
+    ln2_high, ln2_low = split(mp.ln2, bits, bits - (9 if suffix == "f32" else 12))
+    slope = 2 * mp.sqrt(2 / mp.pi)
+    slope_high, slope_low = split(slope, bits, bits // 2)
+    cubic = slope * mpf("0.044715")
+    cubic_high, cubic_low = split(cubic, bits, bits // 2)
+    selu_alpha, selu_scale = mpf("1.6732632423543772848170429916717"), mpf("1.0507009873554804934193349852946")
+    constants = [
+        ("MILLS_CENTRE", "", MILLS_CENTRE),
+        ("NORMAL_END", "Phi(-a) a is 0 from here on", MILLS_END[suffix]),
+        ("GELU_TANH_END", "... and gelu_tanh(-a) from here on", mpf(11 if suffix == "f32" else 22)),
+        ("LOG2_E", "1 / ln 2", rounded(1 / mp.ln2, bits)),
+        ("LN2_HIGH", "ln 2 = LN2_HIGH + LN2_LOW", ln2_high),
+        ("LN2_LOW", "", ln2_low),
+        ("SQRT_2_LESS_1", "", rounded(mp.sqrt(2) - 1, bits)),
+        ("SQRT_HALF", "", rounded(mp.sqrt(0.5), bits)),
+        ("INV_SQRT_2PI", "1 / sqrt(2 pi)", rounded(1 / mp.sqrt(2 * mp.pi), bits)),
+        ("GELU_SLOPE_HIGH", "2 sqrt(2 / pi)", slope_high),
+        ("GELU_SLOPE_LOW", "", slope_low),
+        ("GELU_CUBIC_HIGH", "... times 0.044715", cubic_high),
+        ("GELU_CUBIC_LOW", "", cubic_low),
+        ("SELU_SCALE", "", rounded(selu_scale, bits)),
+        ("SELU_SCALE_ALPHA", "SELU_SCALE * 1.67326...", rounded(selu_scale * selu_alpha, bits)),
+    ]
+    for name, text, value in constants:
+        yield f"static const REAL NAME({name}) = {c_number(value)};" + (f" /* {text} */" if text else "")
+
+
+def lines():
+    """The whole file."""
+    yield HEADER
+    for suffix, condition in (("f32", "#if !IS_F64"), ("f64", "#else")):
+        yield condition
+        yield from constant_lines(suffix)
+        for polynomial in [*polynomials(), mills_polynomial(suffix)]:
+            print(suffix, polynomial.name, file=sys.stderr)
+            yield from polynomial_lines(polynomial, suffix)
+    yield "#endif"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the file is out of date")
+    text = "\n".join(lines()) + "\n"
+    if parser.parse_args().check:
+        sys.exit(text != TARGET.read_text())
+    TARGET.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
