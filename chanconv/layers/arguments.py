@@ -22,6 +22,16 @@ def positive_pair(name, value):
     return numbers
 
 
+def short(value):
+    """The short form of pairs: one of two equal values."""
+    if not isinstance(value, tuple):
+        return value
+    parts = tuple(map(short, value))
+    if any(isinstance(part, tuple) for part in parts):
+        return value
+    return parts[0] if len(set(parts)) == 1 else parts
+
+
 def image_shape(name, value):
     """The shape ``(H, W, C)`` or ``(N, H, W, C)``."""
     sizes = geometry.shape(name, value)

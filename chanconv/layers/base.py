@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 
-from chanconv.layers.arguments import image_shape
+from chanconv.layers.arguments import image_shape, short
 
 
 class ArrayDict(dict):
@@ -156,7 +156,8 @@ class Layer:
     def _arguments(self):
         """The constructor's arguments, each from the attribute of its name; those at their default are left out."""
         for name, argument in inspect.signature(type(self)).parameters.items():
-            value = _short(getattr(self, name, argument.default))
+            value = short(getattr(self, name, argument.default))
+            value = value.name if isinstance(value, np.dtype) else value
             if argument.default is argument.empty:
                 yield repr(value)
             elif value != argument.default:
@@ -164,18 +165,6 @@ class Layer:
 
     def __getstate__(self):
         return {**self.__dict__, "_saved": None}
-
-
-def _short(value):
-    """A short form: a dtype's name; of a pair of equal values, one of them."""
-    if isinstance(value, np.dtype):
-        return value.name
-    if not isinstance(value, tuple):
-        return value
-    parts = tuple(map(_short, value))
-    if any(isinstance(part, tuple) for part in parts):
-        return value
-    return parts[0] if len(set(parts)) == 1 else parts
 
 
 def _read_npz(path, expected):

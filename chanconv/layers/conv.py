@@ -12,6 +12,7 @@ from chanconv.layers.arguments import (
     generator,
     positive,
     positive_pair,
+    short,
 )
 from chanconv.layers.base import Layer
 
@@ -20,8 +21,8 @@ class _Convolution(Layer):
     """What the convolutions share: parameters and the two passes.
 
     A subclass gives the functions `_convolve` and `_convolve_backward`, the kernel's shape and its fans: how many
-    values an output is the sum of, and how many outputs a value goes to. `_geometry` is the part of its keyword
-    arguments that only this class has.
+    values an output is the sum of, and how many outputs a value goes to. `_geometry` names the attributes that are
+    keyword arguments of both functions.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class _Convolution(Layer):
         self.activation = activation
         self.dtype = float_dtype("dtype", dtype)
         self._activation = activation_object("activation", activation)
+        self._keywords = {name: short(getattr(self, name)) for name in self._geometry}
         super().__init__(**self._initial_parameters(generator("rng", rng)))
         self._check_geometry()
 
@@ -60,18 +62,9 @@ class _Convolution(Layer):
             parameters["bias"] = np.zeros(self.out_channels, self.dtype)
         return parameters
 
-    def _keywords(self):
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-            **self._geometry,
-        }
-
     def _apply(self, x, activation):
         kernel, bias = self.parameters["kernel"], self.parameters.get("bias")
-        return self._convolve(x, kernel, bias=bias, activation=activation, **self._keywords())
+        return self._convolve(x, kernel, bias=bias, activation=activation, **self._keywords)
 
     def __call__(self, x):
         return self._apply(x, self._activation)
@@ -87,7 +80,7 @@ class _Convolution(Layer):
         if z:
             grad_output = self._activation.backward(grad_output, *z)
         kernel, wrt = self.parameters["kernel"], ("x", *self.parameters)
-        gradients = self._convolve_backward(grad_output, x, kernel, wrt=wrt, **self._keywords())
+        gradients = self._convolve_backward(grad_output, x, kernel, wrt=wrt, **self._keywords)
         return gradients.x, {name: getattr(gradients, name) for name in self.parameters}
 
 
@@ -118,6 +111,7 @@ class Conv2D(_Convolution):
 
     _convolve = staticmethod(ops.conv)
     _convolve_backward = staticmethod(ops.conv_backward)
+    _geometry = ("stride", "padding", "dilation", "groups", "padding_mode")
 
     def __init__(
         self,
@@ -136,7 +130,6 @@ class Conv2D(_Convolution):
         rng=None,
     ):
         self.padding_mode = padding_mode
-        self._geometry = {"padding_mode": padding_mode}
         super().__init__(
             in_channels,
             out_channels,
@@ -230,6 +223,7 @@ class ConvTranspose2D(_Convolution):
 
     _convolve = staticmethod(ops.conv_transpose)
     _convolve_backward = staticmethod(ops.conv_transpose_backward)
+    _geometry = ("stride", "padding", "output_padding", "dilation", "groups")
 
     def __init__(
         self,
@@ -252,7 +246,6 @@ class ConvTranspose2D(_Convolution):
             raise ValueError(f"padding_mode: a transposed convolution has no other than 'zeros', got {padding_mode!r}")
         self.padding_mode = padding_mode
         self.output_padding = geometry.pair("output_padding", output_padding)
-        self._geometry = {"output_padding": self.output_padding}
         super().__init__(
             in_channels,
             out_channels,
