@@ -451,7 +451,7 @@ cdef tuple texts(indexed_texts text):
     cdef int count = 0
     while text(count) != NULL:
         count += 1
-    return tuple(text(i).decode() for i in range(count))
+    return tuple(text(i).decode(errors="replace") for i in range(count))
 
 
 def version():

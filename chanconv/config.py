@@ -105,7 +105,7 @@ def set_precision(precision):
 
 @contextmanager
 def precision(precision):
-    """Set the precision within a ``with`` statement, for the current thread or asynchronous task alone.
+    """Set the precision within a ``with`` statement, for the current thread or asynchronous task (its context) alone.
 
     See `set_precision`.
     """

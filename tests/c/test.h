@@ -151,7 +151,7 @@ static UNUSED chanconv_context *counted_context(struct counter *counter, int thr
 }
 
 /* Calls call(context, data) with its first allocation failing, then its second, and so on until none does: each time
- * CHANCONV_NO_MEMORY and nothing leaked, at last CHANCONV_OK. Returns how many allocations a call that succeeds makes. */
+ * CHANCONV_NO_MEMORY and nothing leaked, at last CHANCONV_OK. Returns the number of allocations of a call. */
 static UNUSED long check_failing_allocations(chanconv_status (*call)(chanconv_context *, void *), void *data,
                                              int threads)
 {
