@@ -16,6 +16,10 @@ enum { PASS_STEPS = 1600, SEGMENTS_MAX = 256 };
 /* With fewer pixels than this a panel of B is used too seldom to be worth its copy. */
 enum { PIXELS_IN_PLACE = 64 };
 
+/* Columns of taps on padding are clipped where a dilation makes the parts of a row that have the same taps at least so
+ * many pixels wide; shorter tiles would cost more than the zeros. */
+enum { SPAN_PIXELS = 4, SPANS_MAX = 17 };
+
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
 
@@ -24,6 +28,7 @@ struct job {
     bool copy;                  /* rows of x go through a band */
     bool merged;                /* a row of taps is one run of x, taps[1] * c long */
     bool clip;                  /* taps on rows of zeros are left out */
+    bool clip_columns;          /* ... and those on columns of zeros */
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
     int64_t rows, cols;         /* outputs of a block */
     int64_t row_blocks, col_blocks, panel_blocks;
@@ -216,9 +221,16 @@ static void pack_panel(void *data, int lane, int64_t i)
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
 
+/* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x. */
+struct span {
+    int64_t col, cols, first_tap, end_tap;
+};
+
 /* A block of work: outputs row .. row + rows - 1, col .. col + cols - 1 of image n, and some panels of a group. */
 struct block {
     int64_t n, group, row, rows, col, cols, panel, panels;
+    int64_t spans;
+    struct span span[SPANS_MAX];
     struct band band;
 };
 
@@ -249,36 +261,58 @@ static struct pass pass_at(const struct job *job, int64_t i)
     };
 }
 
-/* Where the runs of a pass start, from the first tap of an output pixel and from the top of a panel. */
-static void list_segments(const struct job *job, const struct band *band, const struct pass *pass, int64_t b_row,
-                          struct segment *segment)
+/* The taps of an axis that meet x for output i, from *first to *end - 1. */
+static void valid_taps(const struct correlation *c, int axis, int64_t i, int64_t *first, int64_t *end)
+{
+    const int64_t start = i * c->stride[axis] + c->origin[axis], d = c->dilation[axis], taps = c->taps[axis];
+    const int64_t size = axis ? c->x.w : c->x.h;
+    *first = start < 0 ? min64(ceil_div(-start, d), taps) : 0;
+    *end = start < size ? max64(min64(ceil_div(size - start, d), taps), *first) : *first;
+}
+
+/* Splits the columns of a block where the set of taps on x changes. */
+static void list_spans(const struct job *job, struct block *block)
+{
+    struct span all = {block->col, block->cols, 0, job->c.taps[1]};
+    block->span[0] = all;
+    block->spans = 1;
+    if (!job->clip_columns) {
+        return;
+    }
+    block->spans = 0;
+    for (int64_t col = block->col; col < block->col + block->cols; col++) {
+        struct span *last = &block->span[max64(block->spans - 1, 0)];
+        struct span one = {.col = col, .cols = 1};
+        valid_taps(&job->c, 1, col, &one.first_tap, &one.end_tap);
+        if (block->spans > 0 && last->first_tap == one.first_tap && last->end_tap == one.end_tap) {
+            last->cols++;
+        } else {
+            block->span[block->spans++] = one;
+        }
+    }
+}
+
+/* The runs of a pass that meet x in rows first .. end - 1 of taps and the span's columns: where they start, from the first
+ * tap of an output pixel and from the top of a panel. Returns how many. */
+static int64_t list_segments(const struct job *job, const struct band *band, const struct pass *pass, int64_t b_row,
+                             int64_t first, int64_t end, const struct span *span, struct segment *segment)
 {
     const struct correlation *c = &job->c;
     const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
-    for (int64_t i = 0; i < pass->count; i++) {
-        const int64_t run = pass->first + i;
-        segment[i].a = run / runs_in_row * c->dilation[0] * band->row +
-                       run % runs_in_row * c->dilation[1] * band->pixel + pass->begin;
-        segment[i].b = (run * job->run_length + pass->begin) * b_row;
+    int64_t count = 0;
+    for (int64_t run = pass->first; run < pass->first + pass->count; run++) {
+        const int64_t r = run / runs_in_row, s = run % runs_in_row;
+        if (r >= first && r < end && (job->merged || (s >= span->first_tap && s < span->end_tap))) {
+            segment[count].a = r * c->dilation[0] * band->row + s * c->dilation[1] * band->pixel + pass->begin;
+            segment[count++].b = (run * job->run_length + pass->begin) * b_row;
+        }
     }
+    return count;
 }
 
-/* The rows of taps of output row i that meet x, from *first to *end - 1: all of them, unless taps are clipped. */
-static void valid_taps(const struct job *job, int64_t i, int64_t *first, int64_t *end)
-{
-    const struct correlation *c = &job->c;
-    *first = 0;
-    *end = c->taps[0];
-    if (job->clip) {
-        const int64_t top = i * c->stride[0] + c->origin[0], d = c->dilation[0];
-        *first = top < 0 ? min64(ceil_div(-top, d), c->taps[0]) : 0;
-        *end = top < c->x.h ? max64(min64(ceil_div(c->x.h - top, d), c->taps[0]), *first) : *first;
-    }
-}
-
-/* The tiles along output row i of the block, for one panel and pass. */
-static void run_row(const struct job *job, const struct block *block, int64_t i, struct tile *tile,
-                    const struct panel *panel)
+/* The tiles along a span of output row i, for one panel and pass. */
+static void run_span(const struct job *job, const struct block *block, int64_t i, const struct span *span,
+                     struct tile *tile, const struct panel *panel)
 {
     const struct correlation *c = &job->c;
     const struct kernels *kernels = c->kernels;
@@ -286,10 +320,10 @@ static void run_row(const struct job *job, const struct block *block, int64_t i,
     /* Rows of A a multiple of 4 KiB apart fall on the same few lines of the first-level cache: then 8 at most. */
     const bool alias = tile->a_row * (int64_t)kernels->item % 4096 == 0;
     const int64_t tallest_tile = alias ? min64(tallest(kernels, panel), 8) : tallest(kernels, panel);
-    const int64_t tiles = ceil_div(block->cols, tallest_tile);
-    const int64_t rows = block->cols / tiles, taller = block->cols % tiles; /* split evenly */
+    const int64_t tiles = ceil_div(span->cols, tallest_tile);
+    const int64_t rows = span->cols / tiles, taller = span->cols % tiles; /* split evenly */
     const int64_t x_row = i * c->stride[0] + c->origin[0] - band->top;
-    int64_t col = block->col;
+    int64_t col = span->col;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t mr = rows + (t < taller);
         tile->a = at(band->base, x_row * band->row + (col * c->stride[1] + c->origin[1] - band->left) * band->pixel,
@@ -314,17 +348,18 @@ static void run_panel(const struct job *job, const struct block *block, const st
                          : at(c->kernel, block->group * c->kernel_group + panel->first, item),
         .c_row = c->y_pixel, .bias = last ? bias : NULL, .columns = panel->columns, .accumulate = !first,
     };
-    const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
-    list_segments(job, &block->band, pass, tile.b_row, segment);
+    tile.segment = segment;
     for (int64_t i = block->row; i < block->row + block->rows; i++) {
-        int64_t begin, end;
-        valid_taps(job, i, &begin, &end);
-        begin = max64(begin * runs_in_row - pass->first, 0);
-        end = min64(end * runs_in_row - pass->first, pass->count);
-        tile.segment = segment + min64(begin, pass->count);
-        tile.segments = max64(end - begin, 0);
-        if (tile.segments > 0 || first || tile.bias) {
-            run_row(job, block, i, &tile, panel);
+        int64_t first_tap = 0, end_tap = c->taps[0];
+        if (job->clip) {
+            valid_taps(c, 0, i, &first_tap, &end_tap);
+        }
+        for (int64_t s = 0; s < block->spans; s++) {
+            const struct span *span = &block->span[s];
+            tile.segments = list_segments(job, &block->band, pass, tile.b_row, first_tap, end_tap, span, segment);
+            if (tile.segments > 0 || first || tile.bias) {
+                run_span(job, block, i, span, &tile, panel);
+            }
         }
     }
 }
@@ -414,6 +449,11 @@ static void run_unit(void *data, int lane, int64_t i)
         window.top = min64(max64(window.top, 0), c->x.h);
         window.bottom = max64(min64(window.bottom, c->x.h), window.top);
     }
+    if (job->clip_columns) {
+        window.left = min64(max64(window.left, 0), c->x.w);
+        window.right = max64(min64(window.right, c->x.w), window.left);
+    }
+    list_spans(job, &block);
     struct image x = c->x;
     x.data = at(x.data, block.group * c->x_group, x.item);
     block.band = take_band(&x, block.n, &window, job->copy && !readable(job, &window),
@@ -462,6 +502,8 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
         run_units(context, job.threads, job.c.groups * job.panels, pack_panel, &job);
     }
     job.clip = job.packed && job.c.x.mode == CHANCONV_ZEROS && atomic_load(&job.finite);
+    job.clip_columns = job.clip && !job.merged && 2 * job.c.taps[1] < SPANS_MAX &&
+                       job.c.dilation[1] >= SPAN_PIXELS * job.c.stride[1];
     const bool possible = !(job.c.bounded && job.copy && !job.clip);
     if (possible) {
         run_units(context, job.threads, units_of(&job), run_unit, &job);
