@@ -201,8 +201,8 @@ def place(result, out):
 def deliver(function, what, shape, dtype, inputs, out=None, *options):
     """Runs a pass, ``function(what, *flat inputs, flat result, *options)``, and returns the result.
 
-    The inputs are arrays of any layout, or None; the result has `shape` and `dtype`. An `out` that overlaps an input, or
-    has a form that `function` does not write, gets the result when the whole of it is there.
+    The inputs are arrays of any layout, or None; the result has `shape` and `dtype`. An `out` that overlaps an input,
+    or has a form that `function` does not write, gets the result when the whole of it is there.
     """
     computed = COMPUTED_IN[dtype]
     if out is not None:

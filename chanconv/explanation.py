@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What `chanconv.explain` returns."""
 
+import math
 from typing import NamedTuple
 
 
 def _scaled(value, unit, step):
     """A count with a prefix: 1234567 bytes is 1.18 MiB."""
-    binary = "i" if step == 1024 else ""
-    for prefix in ("", f"K{binary}", f"M{binary}", f"G{binary}"):
-        if abs(value) < step:
-            break
-        value /= step
-    else:
-        prefix = f"T{binary}"
-    return f"{value:.3g} {prefix}{unit}"
+    power = min(int(math.log(max(value, 1), step)), 4)
+    prefix = ("", "K", "M", "G", "T")[power] + ("i" if step == 1024 and power else "")
+    return f"{value / step**power:.3g} {prefix}{unit}"
 
 
 class Explanation(NamedTuple):

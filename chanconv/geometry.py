@@ -4,9 +4,9 @@
 Here forms are sorted out: what an int, a pair or a name stands for, and which axes an array has. What the values may be
 is checked in C, by the one validator, when a `Convolution` is made; its messages name the argument.
 
-A problem, the checked convolution together with the shapes that the caller sees, is kept for the next call with the same
-shapes and arguments. The scalars in its key are exact ints and strings, made so by `options`: for a dict, True and 1.0
-would be the same as 1.
+A problem, the checked convolution together with the shapes that the caller sees, is kept for the next call with the
+same shapes and arguments. The scalars in its key are exact ints and strings, made so by `options`: for a dict, True and
+1.0 would be the same as 1.
 """
 
 import operator
@@ -26,7 +26,7 @@ PADDING_NAMES = ("valid", *PADDING_RULES)
 
 def index(name, value):
     """`value`, anything with ``__index__`` but a bool, as an int of 64 bits."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: expected an int, got a bool")
     try:
         number = operator.index(value)
@@ -144,6 +144,7 @@ class Form(NamedTuple):
 PLANES = Form(0, "(H, W) or (N, H, W)", "(KH, KW)", (2,))
 IMAGES = Form(1, "(H, W, C) or (N, H, W, C)", "(KH, KW, C // groups, K) or (KH, KW, C)", (3, 4))
 TRANSPOSED = Form(1, IMAGES.x, "(KH, KW, K // groups, C)", (4,))
+COLUMNS = Form(1, "(H, W), (H, W, C) or (N, H, W, C)", "", ())
 
 
 def four(batch, sizes, channels):
@@ -226,9 +227,6 @@ def columns_problem(dtype, x_shape, kernel_size, given):
     taps = pair("kernel_size", kernel_size)
     convolution = _convolution(dtype, four(batch, sizes, channels), (*taps, -1, 1), given, 0)
     return Problem(convolution, x_shape, taps, (*batch, *convolution.columns_shape[1:]), ())
-
-
-COLUMNS = Form(1, "(H, W), (H, W, C) or (N, H, W, C)", "", ())
 
 
 @lru_cache(maxsize=256)

@@ -5,8 +5,8 @@ Each brings its arguments into form (`chanconv.geometry` for scalars and shapes,
 them to one pass of the C library. User code that an argument may run (``__index__``, ``__array__``) has run before the
 first shape is read.
 
-Letters: N images, H W height and width of x, C channels of x; KH KW height and width of a kernel, K kernels (channels of
-the result); OH OW height and width of the result. ``conv`` and its relatives take an image (H, W, C) or a batch
+Letters: N images, H W height and width of x, C channels of x; KH KW height and width of a kernel, K kernels (channels
+of the result); OH OW height and width of the result. ``conv`` and its relatives take an image (H, W, C) or a batch
 (N, H, W, C), with kernels (KH, KW, C // groups, K) or one kernel (KH, KW, C) whose result has no channel axis.
 """
 
@@ -58,7 +58,7 @@ def _named_activation(name):
 
 
 def _activation(activation):
-    """(what a pass applies to its result itself, what is to be applied to the result afterwards); either may be None."""
+    """(what a pass applies to its result itself, what is to be applied to it afterwards); at least one is None."""
     if activation is None:
         return None, None
     if isinstance(activation, str):
@@ -336,8 +336,8 @@ def conv_backward(
     Returns
     -------
     ConvGradients
-        Each of the shape of what it is the gradient of, (K,) for the bias or () for one kernel; summed over the batch but
-        for x. What `wrt` does not name is None.
+        Each of the shape of what it is the gradient of, (K,) for the bias or () for one kernel; summed over the batch
+        but for x. What `wrt` does not name is None.
 
     Raises
     ------
@@ -428,8 +428,8 @@ def conv_grad_kernel(
 ):
     """Gradient of `conv` with respect to the kernel.
 
-    ``grad_kernel[r, s, c, k]`` is the sum over images, oh and ow of ``grad_output[oh, ow, k]`` times the value of x that
-    the tap (r, s, c) sees there.
+    ``grad_kernel[r, s, c, k]`` is the sum over images, oh and ow of ``grad_output[oh, ow, k]`` times the value of x
+    that the tap (r, s, c) sees there.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Bad and extreme inputs: the right answer or an error that names the argument; never a crash, never a wrong result.
 
-The tests are numbered by topic: A types and containers, B relations of shapes, C sizes of zero, S scalars, E sizes beyond
-memory, L layouts and `out`, H gradients, im2col and planes.
+The tests are numbered by topic: A types and containers, B relations of shapes, C sizes of zero, S scalars, E sizes
+beyond memory, L layouts and `out`, H gradients, im2col and planes.
 """
 
 import os

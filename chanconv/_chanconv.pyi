@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-3-Clause
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+class _OfReal(Protocol):
+    """A function for the fused type ``real``: its versions are ["float"] and ["double"]."""
+
+    __name__: str
+    def __getitem__(self, kind: str, /) -> Callable[..., None]: ...
+
+_Four: TypeAlias = tuple[int, int, int, int]
+_Two: TypeAlias = tuple[int, int]
+
+ELEMENTWISE: dict[str, int]
+PADDING_MODES: dict[str, int]
+PADDING_RULES: dict[str, int]
+ALGORITHMS: dict[str, int]
+PASSES: dict[str, int]
+PRECISIONS: tuple[str, str]
+
+class Elementwise:
+    def __init__(self, kind: str, p0: float = 0.0, p1: float = 0.0) -> None: ...
+
+class Convolution:
+    item: int
+    x_shape: _Four
+    kernel_shape: _Four
+    y_shape: _Four
+    columns_shape: tuple[int, int, int]
+    def __init__(
+        self,
+        item: int,
+        x_shape: _Four,
+        kernel_shape: _Four,
+        stride: _Two,
+        dilation: _Two,
+        padding: tuple[_Two, _Two] | str,
+        groups: int,
+        padding_mode: int,
+        algorithm: int,
+        strict: int,
+        output_padding: _Two | None = None,
+    ) -> None: ...
+    def plan(self, what: str) -> dict[str, object]: ...
+
+activation_forward: _OfReal
+conv_forward: _OfReal
+conv_transpose: _OfReal
+conv_grad_x: _OfReal
+conv_grad_kernel: _OfReal
+conv_grad_kernel_per_sample: _OfReal
+conv_grad_bias: _OfReal
+im2col: _OfReal
+col2im: _OfReal
+
+def version() -> str: ...
+def compiler() -> str: ...
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
+def num_threads_source() -> str: ...
+def isa() -> str: ...
+def isa_available() -> tuple[str, ...]: ...
+def isa_compiled() -> tuple[str, ...]: ...
+def set_isa(name: str) -> None: ...
+def environment_warnings() -> tuple[str, ...]: ...
+def cpu_info() -> dict[str, int]: ...
