@@ -11,33 +11,37 @@ bool inside(const struct image *image, const struct window *window)
     return window->top >= 0 && window->left >= 0 && window->bottom <= image->h && window->right <= image->w;
 }
 
+/* From one pixel of a copy to the next. */
+static int64_t copied_pixel(const struct image *image) { return image->c + image->gap; }
+
 int64_t band_elements(const struct image *image, const struct window *window)
 {
-    return (window->bottom - window->top) * (window->right - window->left) * image->c;
+    return (window->bottom - window->top) * (window->right - window->left) * copied_pixel(image);
 }
 
-/* `count` pixels of `bytes` bytes, `pitch` bytes apart, to dense dst. */
-static void copy_pixels(char *dst, const char *src, int64_t count, int64_t bytes, int64_t pitch)
+/* `count` pixels of `bytes` bytes, from src to dst at their pitches in bytes. */
+static void copy_pixels(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t count, int64_t bytes)
 {
-    if (pitch == bytes) {
+    if (dst_pitch == bytes && src_pitch == bytes) {
         memcpy(dst, src, (size_t)(count * bytes));
         return;
     }
-    for (int64_t i = 0; i < count; i++, dst += bytes, src += pitch) {
+    for (int64_t i = 0; i < count; i++, dst += dst_pitch, src += src_pitch) {
         memcpy(dst, src, (size_t)bytes);
     }
 }
 
-/* Columns left .. right - 1 of a row of the padded image, one by one: the part that lies outside x. */
+/* Columns left .. right - 1 of a row of the padded image, one by one: the part that lies outside x. row: NULL for a row
+ * of zeros. */
 static void copy_padding(const struct image *image, char *dst, const char *row, int64_t left, int64_t right)
 {
-    const int64_t bytes = image->c * (int64_t)image->item;
-    for (int64_t j = left; j < right; j++, dst += bytes) {
-        const int64_t source = source_index(image->mode, j, image->w);
+    const int64_t item = (int64_t)image->item;
+    for (int64_t j = left; j < right; j++, dst += copied_pixel(image) * item) {
+        const int64_t source = row ? source_index(image->mode, j, image->w) : -1;
         if (source < 0) {
-            memset(dst, 0, (size_t)bytes);
+            memset(dst, 0, (size_t)(image->c * item));
         } else {
-            memcpy(dst, row + source * image->pixel * (int64_t)image->item, (size_t)bytes);
+            memcpy(dst, row + source * image->pixel * item, (size_t)(image->c * item));
         }
     }
 }
@@ -45,16 +49,17 @@ static void copy_padding(const struct image *image, char *dst, const char *row, 
 /* One row of the padded image; row: that of x which it copies, or NULL for zeros. */
 static void copy_row(const struct image *image, const struct window *window, char *dst, const char *row)
 {
-    const int64_t bytes = image->c * (int64_t)image->item, pitch = image->pixel * (int64_t)image->item;
+    const int64_t item = (int64_t)image->item, pitch = copied_pixel(image) * item;
     if (!row) {
-        memset(dst, 0, (size_t)((window->right - window->left) * bytes));
+        copy_padding(image, dst, NULL, window->left, window->right);
         return;
     }
     const int64_t left = min64(max64(window->left, 0), window->right);
     const int64_t right = max64(min64(window->right, image->w), left);
     copy_padding(image, dst, row, window->left, left);
-    copy_pixels(dst + (left - window->left) * bytes, row + left * pitch, right - left, bytes, pitch);
-    copy_padding(image, dst + (right - window->left) * bytes, row, right, window->right);
+    copy_pixels(dst + (left - window->left) * pitch, pitch, row + left * image->pixel * item, image->pixel * item,
+                right - left, image->c * item);
+    copy_padding(image, dst + (right - window->left) * pitch, row, right, window->right);
 }
 
 struct band take_band(const struct image *image, int64_t i, const struct window *window, bool copy, void *dst)
@@ -66,11 +71,12 @@ struct band take_band(const struct image *image, int64_t i, const struct window 
             .top = window->top, .left = window->left, .row = image->row, .pixel = image->pixel,
         };
     }
-    const int64_t row = (window->right - window->left) * image->c;
+    const int64_t row = (window->right - window->left) * copied_pixel(image);
     for (int64_t r = window->top; r < window->bottom; r++) {
         const int64_t source = source_index(image->mode, r, image->h);
         copy_row(image, window, at(dst, (r - window->top) * row, image->item),
                  source < 0 ? NULL : at(x, source * image->row, image->item));
     }
-    return (struct band){.base = dst, .top = window->top, .left = window->left, .row = row, .pixel = image->c};
+    return (struct band){.base = dst, .top = window->top, .left = window->left, .row = row,
+                         .pixel = copied_pixel(image)};
 }

@@ -30,6 +30,7 @@ struct image {
     const void *data;
     int64_t n, h, w, c;
     int64_t pixel, row, image;
+    int64_t gap;                /* elements left between the pixels of a copy */
     int32_t mode;
     size_t item;
 };

@@ -6,15 +6,16 @@
  * pixel, and nothing is turned over in memory. A row of taps is one run of x where taps are next to each other, so that
  * kernels with few channels still fill tiles.
  *
- * The outer loop takes blocks of pixels that fit the second-level cache. The order of the sum follows from the blocks and
- * the splits, which follow from the shape: never from the number of threads.
+ * A part of grad_kernel that fits the second-level cache takes the sums over all blocks of pixels before the next part. The
+ * order of a sum follows from the blocks and the splits, which follow from the shape: never from the parts or the number of
+ * threads.
  */
 #include <string.h>
 
 #include "gemm.h"
 
 /* Pixels of a block: enough that loading and storing the tile is little beside it, at most 1024. */
-enum { PIXELS_MAX = 1024, PIXELS_MIN = 64, ROWS_MAX = 256 };
+enum { PIXELS_MAX = 1024, PIXELS_MIN = 64, PIXELS_SHORT = 128, ROWS_MAX = 256 };
 
 /* A gradient of fewer register tiles than this is also split over the pixels, into at most SPLITS_MAX partial sums. */
 enum { TILES_ENOUGH = 16, SPLITS_MAX = 8 };
@@ -30,10 +31,12 @@ struct job {
     void *grad_kernel;
     bool copy, merged, y_in_place;
     int64_t runs, run_rows;       /* rows of grad_kernel: runs of so many, contiguous in x */
+    int64_t runs_in_row;          /* of taps */
     int64_t images, rows, cols;   /* of a block */
     int64_t image_blocks, row_blocks, col_blocks;
-    int64_t tiles, panels;        /* of grad_kernel: down and across */
-    int64_t splits, tile_parts, panel_parts;
+    int64_t panels;               /* of columns of grad_kernel */
+    int64_t splits;
+    int64_t run_parts, row_parts, panel_parts; /* parts of grad_kernel: several runs, or some rows of one */
     int64_t band_elements, panel_elements;
     void *partial, *scratch;      /* splits 1, 2, ...; bands and panels of each lane */
 };
@@ -58,12 +61,20 @@ static void flatten(struct geometry *g)
     }
 }
 
-static struct window window_of(const struct geometry *g, int64_t row, int64_t rows, int64_t col, int64_t cols)
+/* Taps first[0] .. last[0], first[1] .. last[1] of a kernel. */
+struct taps {
+    int64_t first[2], last[2];
+};
+
+static struct taps all_taps(const struct geometry *g) { return (struct taps){{0, 0}, {g->kh - 1, g->kw - 1}}; }
+
+static struct window window_of(const struct geometry *g, const struct taps *taps, int64_t row, int64_t rows,
+                               int64_t col, int64_t cols)
 {
     const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
     return (struct window){
-        top, top + (rows - 1) * g->stride[0] + (g->kh - 1) * g->dilation[0] + 1,
-        left, left + (cols - 1) * g->stride[1] + (g->kw - 1) * g->dilation[1] + 1,
+        top + taps->first[0] * g->dilation[0], top + (rows - 1) * g->stride[0] + taps->last[0] * g->dilation[0] + 1,
+        left + taps->first[1] * g->dilation[1], left + (cols - 1) * g->stride[1] + taps->last[1] * g->dilation[1] + 1,
     };
 }
 
@@ -82,7 +93,64 @@ static void plan_blocks(struct job *job)
     job->col_blocks = ceil_div(g->ow, job->cols);
 }
 
+/* The taps that runs run .. run + runs - 1 are of: one tap, or whole rows of them. */
+static struct taps part_taps(const struct job *job, int64_t run, int64_t runs)
+{
+    const int64_t in_row = job->runs_in_row;
+    struct taps taps = all_taps(&job->g);
+    taps.first[0] = run / in_row;
+    taps.last[0] = (run + runs - 1) / in_row;
+    if (!job->merged && runs == 1) {
+        taps.first[1] = taps.last[1] = run % in_row;
+    }
+    return taps;
+}
+
+/* The most that any so many runs touch: they may begin within a row of taps. */
+static struct taps largest_taps(const struct job *job, int64_t runs)
+{
+    struct taps taps = part_taps(job, 0, runs);
+    taps.last[0] = min64(ceil_div(runs - 1, job->runs_in_row), job->g.kh - 1);
+    return taps;
+}
+
 static int64_t block_count(const struct job *job) { return job->image_blocks * job->row_blocks * job->col_blocks; }
+
+/* How x is read: in place, or copied; with several taps a run, or one. */
+static void plan_runs(struct job *job)
+{
+    const struct geometry *g = &job->g;
+    const struct taps taps = all_taps(g);
+    const struct window all = window_of(g, &taps, 0, g->oh, 0, g->ow);
+    const bool dense = g->x_pixel == g->cg, aliased = g->x_pixel * (int64_t)g->item % 4096 == 0;
+    job->copy = !inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1);
+    job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
+    if (aliased && (g->kw == 1 || !job->merged)) {
+        /* Pixels a multiple of 4 KiB apart share a few lines of every cache: a copy sets them apart. */
+        job->copy = true;
+        job->x.gap = CACHE_LINE / (int64_t)g->item;
+    }
+    job->runs_in_row = job->merged ? 1 : g->kw;
+    job->runs = g->kh * job->runs_in_row;
+    job->run_rows = g->cg * (job->merged ? g->kw : 1);
+}
+
+/* Where blocks are short, loading and storing grad_kernel for each would take most of the time: then its parts have at most
+ * 2 * BLOCK_BYTES. And there are enough for the threads. */
+static void plan_parts(struct job *job, int threads)
+{
+    const struct geometry *g = &job->g;
+    const int64_t wanted = threads > 1 ? ceil_div(2 * threads, job->splits * g->groups) : 1;
+    const int64_t row_bytes = g->kg * (int64_t)g->item;
+    const bool shorts = job->images * job->rows * job->cols < PIXELS_SHORT && block_count(job) > job->splits;
+    const int64_t rows = shorts ? max64(2 * BLOCK_BYTES / row_bytes, MR_MAX) : INT64_MAX;
+    job->run_parts = ceil_div(job->runs, max64(min64(rows / job->run_rows, job->runs), 1));
+    job->row_parts = rows < job->run_rows ? ceil_div(job->run_rows, rows) : 1;
+    job->panel_parts = min64(max64(ceil_div(wanted, job->run_parts * job->row_parts), 1), job->panels);
+    if (job->row_parts == 1) {
+        job->run_parts = max64(job->run_parts, min64(ceil_div(wanted, job->panel_parts), job->runs));
+    }
+}
 
 static void plan(struct job *job, const struct geometry *geometry, int threads)
 {
@@ -93,22 +161,15 @@ static void plan(struct job *job, const struct geometry *geometry, int threads)
     job->x = (struct image){.n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel, .row = g->x_row,
                             .image = g->x_image, .mode = g->mode, .item = g->item};
     plan_blocks(job);
-    const struct window all = window_of(g, 0, g->oh, 0, g->ow);
-    const bool dense = g->x_pixel == g->cg;
-    job->copy = !inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1);
-    job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
-    job->runs = g->kh * (job->merged ? 1 : g->kw);
-    job->run_rows = g->cg * (job->merged ? g->kw : 1);
+    plan_runs(job);
     job->panels = panel_count(job->kernels, g->kg);
     /* Counted in tiles of one height for all instruction sets, as the splits follow from it. */
-    job->tiles = job->runs * ceil_div(job->run_rows, MR_MAX);
-    const int64_t tiles = g->groups * job->tiles * ceil_div(g->kg, 32);
+    const int64_t tiles = g->groups * job->runs * ceil_div(job->run_rows, MR_MAX) * ceil_div(g->kg, 32);
     job->splits = tiles < TILES_ENOUGH ? max64(min64(block_count(job), SPLITS_MAX), 1) : 1;
-    const int64_t wanted = threads > 1 ? ceil_div(2 * threads, job->splits * g->groups) : 1;
-    job->panel_parts = min64(wanted, job->panels);
-    job->tile_parts = min64(ceil_div(wanted, job->panel_parts), job->runs);
+    plan_parts(job, threads);
     job->y_in_place = g->kg % job->kernels->vl == 0 && job->runs * job->run_rows < ROWS_IN_PLACE;
-    const struct window window = window_of(g, 0, job->rows, 0, job->cols);
+    const struct taps taps = largest_taps(job, ceil_div(job->runs, job->run_parts));
+    const struct window window = window_of(g, &taps, 0, job->rows, 0, job->cols);
     job->band_elements = job->copy ? job->images * band_elements(&job->x, &window) : 0;
     job->panel_elements = job->y_in_place ? 0 : job->images * job->rows * job->cols *
                           ceil_div(job->panels, job->panel_parts) * (NV_MAX - 1) * job->kernels->vl;
@@ -144,16 +205,17 @@ struct block {
     int64_t y_pixel, y_panel;    /* from one panel to the next, for each vector of its width */
 };
 
-/* A unit of work: one split and one part of grad_kernel. */
+/* A unit of work: one split and one part of grad_kernel, rows row .. row + rows - 1 of some runs. */
 struct part {
-    int64_t split, group, run, runs, panel, panels;
+    int64_t split, group, run, runs, row, rows, panel, panels;
+    struct taps taps;
     char *band, *panel_buffer;
 };
 
 static void place_x(const struct job *job, const struct part *part, struct block *block)
 {
     const struct geometry *g = &job->g;
-    const struct window window = window_of(g, block->row, block->rows, block->col, block->cols);
+    const struct window window = window_of(g, &part->taps, block->row, block->rows, block->col, block->cols);
     struct image x = job->x;
     x.data = at(x.data, part->group * g->cg, g->item);
     const int64_t each = band_elements(&x, &window);
@@ -202,17 +264,17 @@ static void place_y(const struct job *job, const struct part *part, struct block
     }
 }
 
-/* Adds the block's sums to one panel of one run of rows of grad_kernel. */
+/* Adds the block's sums to the part's rows of one run, in one panel. */
 static void run_tiles(const struct job *job, const struct part *part, struct block *block, int64_t run,
                       const struct panel *panel, void *grad, bool first)
 {
     const struct geometry *g = &job->g;
-    const int64_t height = tallest(job->kernels, panel), tiles = ceil_div(job->run_rows, height);
-    const int64_t width = panel->vectors * job->kernels->vl, runs_in_row = job->merged ? 1 : g->kw;
+    const int64_t tiles = ceil_div(part->rows, tallest(job->kernels, panel));
+    const int64_t width = panel->vectors * job->kernels->vl;
     const int64_t left = panel_at(job->kernels, g->kg, part->panel).first;
     const int64_t pixels = block->images * block->rows * block->cols;
-    const int64_t tap = run / runs_in_row * g->dilation[0] * block->x_row +
-                        run % runs_in_row * g->dilation[1] * block->x_pixel;
+    const int64_t tap = (run / job->runs_in_row - part->taps.first[0]) * g->dilation[0] * block->x_row +
+                        (run % job->runs_in_row - part->taps.first[1]) * g->dilation[1] * block->x_pixel;
     struct segment segment[ROWS_MAX];
     for (int64_t i = 0; i < block->images * block->rows; i++) {
         segment[i].a = block->segment[i].a;
@@ -225,9 +287,9 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
         .b_row = job->y_in_place ? g->y_pixel : width,
         .c_row = g->k, .columns = panel->columns, .accumulate = !first,
     };
-    int64_t m = 0;
+    int64_t m = part->row;
     for (int64_t t = 0; t < tiles; t++) {
-        const int64_t mr = job->run_rows / tiles + (t < job->run_rows % tiles);
+        const int64_t mr = part->rows / tiles + (t < part->rows % tiles);
         tile.a = at(block->x, tap + m, g->item);
         tile.c = at(grad, (run * job->run_rows + m) * g->k + part->group * g->kg + panel->first, g->item);
         job->kernels->tile[panel->vectors][mr](&tile);
@@ -266,20 +328,24 @@ static void run_part(const struct job *job, const struct part *part)
     }
 }
 
-/* Unit i: panels fastest, then runs, groups, splits. */
+/* Unit i: panels fastest, then rows, runs, groups, splits. */
 static void run_unit(void *data, int lane, int64_t i)
 {
     const struct job *job = data;
-    const int64_t p = i % job->panel_parts, t = i / job->panel_parts % job->tile_parts;
-    const int64_t outer = i / job->panel_parts / job->tile_parts;
+    const int64_t p = i % job->panel_parts, m = i / job->panel_parts % job->row_parts;
+    const int64_t r = i / job->panel_parts / job->row_parts % job->run_parts;
+    const int64_t outer = i / job->panel_parts / job->row_parts / job->run_parts;
     char *scratch = at(job->scratch, lane * (job->band_elements + job->panel_elements), job->g.item);
     struct part part = {
         .split = outer / job->g.groups, .group = outer % job->g.groups,
-        .run = job->runs * t / job->tile_parts, .panel = job->panels * p / job->panel_parts,
+        .run = job->runs * r / job->run_parts, .row = job->run_rows * m / job->row_parts,
+        .panel = job->panels * p / job->panel_parts,
         .band = scratch, .panel_buffer = at(scratch, job->band_elements, job->g.item),
     };
-    part.runs = job->runs * (t + 1) / job->tile_parts - part.run;
+    part.runs = job->runs * (r + 1) / job->run_parts - part.run;
+    part.rows = job->run_rows * (m + 1) / job->row_parts - part.row;
     part.panels = job->panels * (p + 1) / job->panel_parts - part.panel;
+    part.taps = part_taps(job, part.run, part.runs);
     run_part(job, &part);
 }
 
@@ -304,7 +370,7 @@ chanconv_status kernel_gradient(chanconv_context *context, const struct geometry
         return CHANCONV_NO_MEMORY;
     }
     job.scratch = at(job.partial, partial_elements(&job), g->item);
-    run_units(context, threads, job.splits * g->groups * job.tile_parts * job.panel_parts, run_unit, &job);
+    run_units(context, threads, job.splits * g->groups * job.run_parts * job.row_parts * job.panel_parts, run_unit, &job);
     for (int64_t split = 1; split < job.splits; split++) {
         job.kernels->add(count, at(job.partial, (split - 1) * count, g->item), grad_kernel);
     }
