@@ -184,12 +184,12 @@ def check_out(out, shape, dtype, name="out"):
 
 def _is_target(out, dtype, inputs):
     """Whether a pass can write its result right into `out`."""
-    return (
-        out.dtype == dtype
-        and out.flags.num & _TARGET == _TARGET
-        and type(out) is np.ndarray
-        and not any(array is not None and np.may_share_memory(out, array) for array in inputs)
-    )
+    if out.dtype != dtype or out.flags.num & _TARGET != _TARGET or type(out) is not np.ndarray:
+        return False
+    for array in inputs:
+        if array is not None and np.may_share_memory(out, array):
+            return False
+    return True
 
 
 def place(result, out):
@@ -212,4 +212,6 @@ def deliver(function, what, shape, dtype, inputs, out=None, *options):
     function(what, *[flat(array, computed) for array in inputs], result.ravel(), *options)
     if in_place:
         return out
-    return place(result, out) if out is not None else result.astype(dtype, copy=False)
+    if out is not None:
+        return place(result, out)
+    return result if dtype == computed else result.astype(dtype)
