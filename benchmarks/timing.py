@@ -13,16 +13,25 @@ def _sample(call, repeats):
 
 
 def _repeats(call, sample_seconds):
-    """How often to repeat `call` in one sample, from calls that also warm it up."""
-    once = min(_sample(call, 1), _sample(call, 1))
+    """How often to repeat `call` in one sample, from calls that also warm it up; long ones need no more than one."""
+    once = _sample(call, 1)
+    if once < sample_seconds:
+        once = min(once, _sample(call, 1))
     return max(1, round(sample_seconds / max(once, 1e-7)))
+
+
+def _settle(call, short):
+    """Lets the threads of other calls fall asleep, and wakes those of this one if it is too short to pay for that."""
+    sleep(SETTLE)
+    if short:
+        call()
 
 
 def interleave(calls, rounds, sample_seconds, settle, limit=2):
     """Seconds of one call in every round, per key of `calls`, a dict of functions without arguments.
 
-    With `settle` each sample begins after a pause and an untimed call, so that no call pays for the threads of another.
-    A call whose samples have taken more than `limit` seconds misses the rounds that remain.
+    With `settle` each sample begins after a pause, so that no call pays for the threads of another. A call whose
+    samples have taken more than `limit` seconds misses the rounds that remain.
     """
     repeats = {name: _repeats(call, sample_seconds) for name, call in calls.items()}
     samples = {name: [] for name in calls}
@@ -31,8 +40,7 @@ def interleave(calls, rounds, sample_seconds, settle, limit=2):
         for name in order:
             if repeats[name] * sum(samples[name]) < limit:
                 if settle:
-                    sleep(SETTLE)
-                    calls[name]()
+                    _settle(calls[name], repeats[name] > 1)
                 samples[name].append(_sample(calls[name], repeats[name]))
         order.append(order.pop(0))
     return samples
