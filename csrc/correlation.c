@@ -13,15 +13,20 @@
  * long as that stays in the second-level cache: C is loaded and stored once a pass. */
 enum { PASS_STEPS = 1600, SEGMENTS_MAX = 256 };
 
-/* With fewer pixels than this a panel of B is used too seldom to be worth its copy. */
-enum { PIXELS_IN_PLACE = 64 };
-
 /* Columns of taps on padding are clipped where a dilation makes the parts of a row that have the same taps at least so
  * many pixels wide; shorter tiles would cost more than the zeros. */
 enum { SPAN_PIXELS = 4, SPANS_MAX = 17 };
 
+/* With fewer pixels than this a panel of B is used too seldom to be worth a copy. */
+enum { PIXELS_IN_PLACE = 64 };
+
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
+
+/* A pass over the reduction: steps begin .. end - 1 of each of the runs first .. first + count - 1. */
+struct pass {
+    int64_t first, count, begin, end;
+};
 
 struct job {
     struct correlation c;
@@ -33,11 +38,12 @@ struct job {
     int64_t rows, cols;         /* outputs of a block */
     int64_t row_blocks, col_blocks, panel_blocks;
     int64_t panels;
-    const void *b;              /* packed: panels one after the other; else the kernel itself */
-    bool packed;
+    bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
+    bool in_place;              /* ... or read where they lie */
+    void *b;                    /* else they are packed before, one after the other */
     atomic_bool finite;
-    void *bands;                /* one for each lane */
-    int64_t band_elements;
+    void *lanes;                /* scratch of each lane: a band, and when streamed a panel of a pass */
+    int64_t band_elements, panel_elements;
     int threads;
 };
 
@@ -66,20 +72,22 @@ static struct window window_of(const struct correlation *c, int64_t row, int64_t
     return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
 }
 
-/* One tap and one output an image: the images are a row of pixels. */
+/* Images of a single output, as in a dense layer, are the columns of one row of outputs. */
 static void flatten_images(struct correlation *c)
 {
     struct image *x = &c->x;
     const struct window only = window_of(c, 0, 1, 0, 1);
-    if (c->oh != 1 || c->ow != 1 || c->taps[0] != 1 || c->taps[1] != 1 || !inside(x, &only)) {
+    if (c->oh != 1 || c->ow != 1 || !inside(x, &only)) {
         return;
     }
     x->data = at(x->data, only.top * x->row + only.left * x->pixel, x->item);
-    x->pixel = x->image;
-    x->w = c->ow = x->n;
-    x->h = x->n = 1;
+    x->h = reach(c, 0, 1);
+    x->w = reach(c, 1, 1);
+    c->column = x->image;
     c->y_pixel = c->y_image;
-    c->stride[0] = c->stride[1] = 1;
+    c->ow = x->n;
+    x->n = 1;
+    c->stride[0] = c->stride[1] = 0;
     c->origin[0] = c->origin[1] = 0;
 }
 
@@ -145,6 +153,22 @@ static void spread(struct job *job)
     job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
 }
 
+/* Whether the kernel lies in memory as a matrix [taps * c][k] of whole vectors, as a tile reads it. */
+static bool is_readable_kernel(const struct correlation *c)
+{
+    return c->kernel_k == 1 && c->k % c->kernels->vl == 0 &&
+           (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
+           (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
+}
+
+static int64_t reduction(const struct job *job) { return job->runs * job->run_length; }
+
+static int64_t widest_panel(const struct job *job)
+{
+    const struct panel last = panel_at(job->c.kernels, job->c.k, job->panels - 1);
+    return max64(last.vectors, min64(job->panels, 2)) * job->c.kernels->vl;
+}
+
 static void plan(struct job *job, int threads)
 {
     struct correlation *c = &job->c;
@@ -163,27 +187,16 @@ static void plan(struct job *job, int threads)
     spread(job);
     const struct window first = window_of(c, 0, job->rows, 0, job->cols);
     job->band_elements = job->copy ? band_elements(&c->x, &first) : 0;
+    job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
+    job->in_place = job->streamed && !job->copy && is_readable_kernel(c) && c->oh * c->ow <= PIXELS_IN_PLACE;
+    job->panel_elements = job->streamed && !job->in_place ? min64(reduction(job), PASS_STEPS) * widest_panel(job) : 0;
 }
 
 /* ---- B ------------------------------------------------------------------------------------------------------------- */
 
-/* Whether the kernel lies in memory as a matrix [taps * c][k]. */
-static bool is_matrix(const struct correlation *c)
-{
-    return c->kernel_k == 1 && (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
-           (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
-}
-
-static bool is_used_in_place(const struct correlation *c)
-{
-    return is_matrix(c) && !c->bounded && c->k % c->kernels->vl == 0 && c->x.n * c->oh * c->ow <= PIXELS_IN_PLACE;
-}
-
-static int64_t reduction(const struct job *job) { return job->runs * job->run_length; }
-
 static int64_t packed_elements(const struct job *job)
 {
-    return job->c.groups * reduction(job) * padded_columns(job->c.kernels, job->c.k);
+    return job->streamed ? 0 : job->c.groups * reduction(job) * padded_columns(job->c.kernels, job->c.k);
 }
 
 static void *packed_panel(const struct job *job, int64_t group, const struct panel *panel)
@@ -192,31 +205,50 @@ static void *packed_panel(const struct job *job, int64_t group, const struct pan
     return at(job->b, reduction(job) * (group * columns + panel->first), job->c.kernels->item);
 }
 
-/* Packs panel i % panels of group i / panels. */
-static void pack_panel(void *data, int lane, int64_t i)
+/* Packs steps begin .. end - 1 of a run, tap by tap. */
+static bool pack_run(const struct job *job, int64_t group, const struct panel *panel, int64_t run, int64_t begin,
+                     int64_t end, char *dst)
 {
-    struct job *job = data;
     const struct correlation *c = &job->c;
-    const struct kernels *kernels = c->kernels;
-    const int64_t group = i / job->panels;
-    const struct panel panel = panel_at(kernels, c->k, i % job->panels);
-    const int64_t width = panel.vectors * kernels->vl;
-    char *dst = packed_panel(job, group, &panel);
-    const char *src = at(c->kernel, group * c->kernel_group + panel.first * c->kernel_k, kernels->item);
+    const size_t item = c->kernels->item;
+    const int64_t width = panel->vectors * c->kernels->vl, taps_in_run = job->merged ? c->taps[1] : 1;
+    const char *src = at(c->kernel, group * c->kernel_group + panel->first * c->kernel_k, item);
     bool finite = true;
-    (void)lane;
-    if (is_matrix(c)) {
-        finite = kernels->pack(dst, width, src, reduction(job), panel.columns, c->kernel_c, 1);
-    } else {
-        for (int64_t tap = 0; tap < c->taps[0] * c->taps[1]; tap++) {
-            const int64_t offset = tap / c->taps[1] * c->kernel_tap[0] + tap % c->taps[1] * c->kernel_tap[1];
-            finite &= kernels->pack(at(dst, tap * c->x.c * width, kernels->item), width,
-                                    at(src, offset, kernels->item), c->x.c, panel.columns, c->kernel_c, c->kernel_k);
-        }
+    for (int64_t step = begin; step < end;) {
+        const int64_t tap = run * taps_in_run + step / c->x.c, channel = step % c->x.c;
+        const int64_t rows = min64(c->x.c - channel, end - step);
+        const int64_t offset = tap / c->taps[1] * c->kernel_tap[0] + tap % c->taps[1] * c->kernel_tap[1] +
+                               channel * c->kernel_c;
+        finite &= c->kernels->pack(at(dst, (step - begin) * width, item), width, at(src, offset, item), rows,
+                                   panel->columns, c->kernel_c, c->kernel_k);
+        step += rows;
+    }
+    return finite;
+}
+
+/* Packs the steps of a pass of a panel. */
+static void pack_pass(struct job *job, int64_t group, const struct panel *panel, const struct pass *pass, char *dst)
+{
+    const int64_t length = pass->end - pass->begin, width = panel->vectors * job->c.kernels->vl;
+    bool finite = true;
+    for (int64_t i = 0; i < pass->count; i++) {
+        finite &= pack_run(job, group, panel, pass->first + i, pass->begin, pass->end,
+                           at(dst, i * length * width, job->c.kernels->item));
     }
     if (!finite) {
         atomic_store_explicit(&job->finite, false, memory_order_relaxed);
     }
+}
+
+/* Packs panel i % panels of group i / panels. */
+static void pack_panel(void *data, int lane, int64_t i)
+{
+    struct job *job = data;
+    const int64_t group = i / job->panels;
+    const struct panel panel = panel_at(job->c.kernels, job->c.k, i % job->panels);
+    const struct pass all = {0, job->runs, 0, job->run_length};
+    (void)lane;
+    pack_pass(job, group, &panel, &all, packed_panel(job, group, &panel));
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
@@ -232,11 +264,6 @@ struct block {
     int64_t spans;
     struct span span[SPANS_MAX];
     struct band band;
-};
-
-/* A pass: steps begin .. end - 1 of each of the runs first .. first + count - 1. */
-struct pass {
-    int64_t first, count, begin, end;
 };
 
 static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
@@ -297,6 +324,7 @@ static void list_spans(const struct job *job, struct block *block)
 static int64_t list_segments(const struct job *job, const struct band *band, const struct pass *pass, int64_t b_row,
                              int64_t first, int64_t end, const struct span *span, struct segment *segment)
 {
+    const int64_t b_first = job->streamed && !job->in_place ? pass->first * job->run_length + pass->begin : 0;
     const struct correlation *c = &job->c;
     const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
     int64_t count = 0;
@@ -304,7 +332,7 @@ static int64_t list_segments(const struct job *job, const struct band *band, con
         const int64_t r = run / runs_in_row, s = run % runs_in_row;
         if (r >= first && r < end && (job->merged || (s >= span->first_tap && s < span->end_tap))) {
             segment[count].a = r * c->dilation[0] * band->row + s * c->dilation[1] * band->pixel + pass->begin;
-            segment[count++].b = (run * job->run_length + pass->begin) * b_row;
+            segment[count++].b = (run * job->run_length + pass->begin - b_first) * b_row;
         }
     }
     return count;
@@ -326,7 +354,7 @@ static void run_span(const struct job *job, const struct block *block, int64_t i
     int64_t col = span->col;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t mr = rows + (t < taller);
-        tile->a = at(band->base, x_row * band->row + (col * c->stride[1] + c->origin[1] - band->left) * band->pixel,
+        tile->a = at(band->base, x_row * band->row + (c->origin[1] - band->left) * band->pixel + col * tile->a_row,
                      kernels->item);
         tile->c = at(c->y, block->n * c->y_image + i * c->y_row + col * c->y_pixel + block->group * c->y_group +
                      panel->first, kernels->item);
@@ -336,16 +364,13 @@ static void run_span(const struct job *job, const struct block *block, int64_t i
 }
 
 static void run_panel(const struct job *job, const struct block *block, const struct pass *pass,
-                      const struct panel *panel, bool first, bool last, const void *bias)
+                      const struct panel *panel, const void *b, bool first, bool last, const void *bias)
 {
     const struct correlation *c = &job->c;
-    const size_t item = c->kernels->item;
     struct segment segment[SEGMENTS_MAX];
     struct tile tile = {
-        .length = pass->end - pass->begin, .a_row = c->stride[1] * block->band.pixel, .a_col = 1,
-        .b_row = job->packed ? panel->vectors * c->kernels->vl : c->kernel_c,
-        .b = job->packed ? packed_panel(job, block->group, panel)
-                         : at(c->kernel, block->group * c->kernel_group + panel->first, item),
+        .length = pass->end - pass->begin, .a_row = c->column ? c->column : c->stride[1] * block->band.pixel, .a_col = 1,
+        .b = b, .b_row = job->in_place ? c->kernel_c : panel->vectors * c->kernels->vl,
         .c_row = c->y_pixel, .bias = last ? bias : NULL, .columns = panel->columns, .accumulate = !first,
     };
     tile.segment = segment;
@@ -402,7 +427,22 @@ static void activate(const struct job *job, const struct block *block, int64_t f
     }
 }
 
-static void run_block(const struct job *job, const struct block *block)
+/* A panel as the tiles of a pass read it; stream: room for a copy. */
+static const void *panel_of_pass(struct job *job, int64_t group, const struct panel *panel, const struct pass *pass,
+                                 void *stream)
+{
+    if (job->in_place) {
+        return at(job->c.kernel, group * job->c.kernel_group + panel->first, job->c.kernels->item);
+    }
+    if (job->streamed) {
+        pack_pass(job, group, panel, pass, stream);
+        return stream;
+    }
+    return packed_panel(job, group, panel);
+}
+
+/* stream: room for a panel of a pass. */
+static void run_block(struct job *job, const struct block *block, void *stream)
 {
     const struct correlation *c = &job->c;
     const int64_t passes = pass_count(job), end = block->panel + block->panels;
@@ -412,7 +452,8 @@ static void run_block(const struct job *job, const struct block *block)
             _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
             const struct panel panel = panel_at(c->kernels, c->k, p);
             const void *bias = panel_bias(job, block, &panel, buffer);
-            run_panel(job, block, &pass, &panel, i == 0, i == passes - 1, bias);
+            const void *b = panel_of_pass(job, block->group, &panel, &pass, stream);
+            run_panel(job, block, &pass, &panel, b, i == 0, i == passes - 1, bias);
         }
     }
     if (c->activation.kind != CHANCONV_IDENTITY) {
@@ -432,7 +473,7 @@ static bool readable(const struct job *job, const struct window *window)
 /* Block i: panels fastest, then columns, rows, groups, images. */
 static void run_unit(void *data, int lane, int64_t i)
 {
-    const struct job *job = data;
+    struct job *job = data;
     const struct correlation *c = &job->c;
     const int64_t p = i % job->panel_blocks, col = i / job->panel_blocks % job->col_blocks;
     const int64_t row = i / job->panel_blocks / job->col_blocks % job->row_blocks;
@@ -456,9 +497,9 @@ static void run_unit(void *data, int lane, int64_t i)
     list_spans(job, &block);
     struct image x = c->x;
     x.data = at(x.data, block.group * c->x_group, x.item);
-    block.band = take_band(&x, block.n, &window, job->copy && !readable(job, &window),
-                           at(job->bands, lane * job->band_elements, x.item));
-    run_block(job, &block);
+    void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
+    block.band = take_band(&x, block.n, &window, job->copy && !readable(job, &window), scratch);
+    run_block(job, &block, at(scratch, job->band_elements, x.item));
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------------- */
@@ -471,8 +512,8 @@ double correlation_flops(const struct correlation *c)
 
 static int64_t job_bytes(const struct job *job)
 {
-    return (packed_elements(job) * !is_used_in_place(&job->c) + job->threads * job->band_elements) *
-               (int64_t)job->c.kernels->item + 2 * CACHE_LINE;
+    return (packed_elements(job) + job->threads * (job->band_elements + job->panel_elements)) *
+           (int64_t)job->c.kernels->item;
 }
 
 int64_t correlation_bytes(const struct correlation *correlation, int threads)
@@ -480,6 +521,35 @@ int64_t correlation_bytes(const struct correlation *correlation, int threads)
     struct job job = {.c = *correlation};
     plan(&job, threads);
     return job_bytes(&job);
+}
+
+/* Runs the job with taps on padding clipped or multiplied with zeros. */
+static void run_job(chanconv_context *context, struct job *job, bool clip)
+{
+    job->clip = clip;
+    job->clip_columns = clip && !job->merged && 2 * job->c.taps[1] < SPANS_MAX &&
+                        job->c.dilation[1] >= SPAN_PIXELS * job->c.stride[1];
+    run_units(context, job->threads, units_of(job), run_unit, job);
+}
+
+/* Clips, if all of the kernel is finite: 0 times NaN or Inf is not 0. When streamed that is known afterwards. */
+static chanconv_status run_clipped(chanconv_context *context, struct job *job)
+{
+    const bool zeros = job->c.x.mode == CHANCONV_ZEROS;
+    if (!job->streamed) {
+        run_units(context, job->threads, job->c.groups * job->panels, pack_panel, job);
+    }
+    if (job->streamed || atomic_load(&job->finite)) {
+        run_job(context, job, zeros);
+    }
+    if (atomic_load(&job->finite)) {
+        return CHANCONV_OK;
+    }
+    if (job->c.bounded && job->copy) {
+        return CORRELATE_NOT_FINITE;
+    }
+    run_job(context, job, false);
+    return CHANCONV_OK;
 }
 
 chanconv_status correlate(chanconv_context *context, const struct correlation *correlation)
@@ -490,24 +560,13 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
     }
     plan(&job, worthwhile_threads(context, correlation_flops(correlation)));
     const size_t bytes = (size_t)job_bytes(&job);
-    char *scratch = take_scratch(context, bytes);
-    if (!scratch) {
+    job.b = take_scratch(context, bytes);
+    if (!job.b) {
         return CHANCONV_NO_MEMORY;
     }
-    job.packed = !is_used_in_place(&job.c);
-    job.b = scratch;
-    job.bands = at(scratch, job.packed ? packed_elements(&job) : 0, job.c.kernels->item);
+    job.lanes = at(job.b, packed_elements(&job), job.c.kernels->item);
     atomic_init(&job.finite, true);
-    if (job.packed) {
-        run_units(context, job.threads, job.c.groups * job.panels, pack_panel, &job);
-    }
-    job.clip = job.packed && job.c.x.mode == CHANCONV_ZEROS && atomic_load(&job.finite);
-    job.clip_columns = job.clip && !job.merged && 2 * job.c.taps[1] < SPANS_MAX &&
-                       job.c.dilation[1] >= SPAN_PIXELS * job.c.stride[1];
-    const bool possible = !(job.c.bounded && job.copy && !job.clip);
-    if (possible) {
-        run_units(context, job.threads, units_of(&job), run_unit, &job);
-    }
-    release_scratch(context, scratch, bytes);
-    return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
+    const chanconv_status status = run_clipped(context, &job);
+    release_scratch(context, job.b, bytes);
+    return status;
 }

@@ -98,6 +98,7 @@ struct correlation {
     int64_t taps[2], stride[2], dilation[2], origin[2];
     int64_t k;                  /* columns of a group */
     int64_t oh, ow;
+    int64_t column;             /* from one output column to the next in x, if not stride[1] pixels; else 0 */
     void *y;
     int64_t y_pixel, y_row, y_image;
     const void *kernel;         /* kernel(r, s, c, k) at r * kernel_tap[0] + s * kernel_tap[1] + c * kernel_c + k * kernel_k */

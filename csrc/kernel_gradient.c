@@ -29,6 +29,7 @@ struct job {
     struct image x;               /* of the first group */
     const void *grad_y;
     void *grad_kernel;
+    int64_t column;               /* from one output column to the next in x, if not stride[1] pixels; else 0 */
     bool copy, merged, y_in_place;
     int64_t runs, run_rows;       /* rows of grad_kernel: runs of so many, contiguous in x */
     int64_t runs_in_row;          /* of taps */
@@ -42,6 +43,21 @@ struct job {
 };
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------------- */
+
+/* Images of a single output, as in a dense layer, are the columns of one row of outputs: x_image apart, and no stride. */
+static void flatten_images(struct job *job)
+{
+    struct geometry *g = &job->g;
+    const bool within = !g->pad[0][0] && !g->pad[1][0] && (g->kh - 1) * g->dilation[0] < g->h &&
+                        (g->kw - 1) * g->dilation[1] < g->w;
+    if (g->oh == 1 && g->ow == 1 && within) {
+        job->column = g->x_image;
+        g->y_pixel = g->y_image;
+        g->ow = g->n;
+        g->n = 1;
+        g->stride[0] = g->stride[1] = 0;
+    }
+}
 
 /* A 1x1 kernel on dense images: all pixels are one row. */
 static void flatten(struct geometry *g)
@@ -125,7 +141,7 @@ static void plan_runs(struct job *job)
     const bool dense = g->x_pixel == g->cg, aliased = g->x_pixel * (int64_t)g->item % 4096 == 0;
     job->copy = !inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1);
     job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
-    if (aliased && (g->kw == 1 || !job->merged)) {
+    if (aliased && !job->column && (g->kw == 1 || !job->merged)) {
         /* Pixels a multiple of 4 KiB apart share a few lines of every cache: a copy sets them apart. */
         job->copy = true;
         job->x.gap = CACHE_LINE / (int64_t)g->item;
@@ -156,6 +172,7 @@ static void plan(struct job *job, const struct geometry *geometry, int threads)
 {
     job->g = *geometry;
     struct geometry *g = &job->g;
+    flatten_images(job);
     flatten(g);
     job->kernels = kernels_for(g->dtype);
     job->x = (struct image){.n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel, .row = g->x_row,
@@ -226,7 +243,8 @@ static void place_x(const struct job *job, const struct part *part, struct block
         block->x_row = band.row;
         block->x_pixel = band.pixel;
         for (int64_t r = 0; r < block->rows; r++) {
-            block->segment[i * block->rows + r].a = i * (job->copy ? each : x.image) + r * g->stride[0] * band.row;
+            block->segment[i * block->rows + r].a = i * (job->copy ? each : x.image) + r * g->stride[0] * band.row +
+                                                    block->col * job->column;
         }
     }
 }
@@ -282,7 +300,7 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
     }
     struct tile tile = {
         .segments = block->images * block->rows, .segment = segment, .length = block->cols,
-        .a_row = 1, .a_col = g->stride[1] * block->x_pixel,
+        .a_row = 1, .a_col = job->column ? job->column : g->stride[1] * block->x_pixel,
         .b = at(block->y, job->y_in_place ? panel->first : pixels * (panel->first - left), g->item),
         .b_row = job->y_in_place ? g->y_pixel : width,
         .c_row = g->k, .columns = panel->columns, .accumulate = !first,

@@ -13,16 +13,26 @@ INLINE bool NAME(all_finite)(NAME(vec) zeros)
     return finite;
 }
 
-/* Rows that lie contiguous in src. */
+/* Rows that lie contiguous in src. A row is often two vectors, and the next one pages away: it is fetched ahead. */
 INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t rows, int64_t columns, int64_t src_row)
 {
-    NAME(vec) zeros = {0};
+    enum { AHEAD = 8 };
+    NAME(vec) zeros[2] = {{0}}; /* sums of v * 0, independent of each other */
     REAL zero = 0;
     for (int64_t r = 0; r < rows; r++, dst += width, src += src_row) {
         int64_t j = 0;
+        for (; j + 2 * NAME(VL) <= columns; j += 2 * NAME(VL)) {
+            const NAME(vec) v = *(const NAME(vec) *)(src + j), w = *(const NAME(vec) *)(src + j + NAME(VL));
+            __builtin_prefetch(src + AHEAD * src_row + j);
+            __builtin_prefetch(src + AHEAD * src_row + j + NAME(VL));
+            zeros[0] += v * 0;
+            zeros[1] += w * 0;
+            *(NAME(vec) *)(dst + j) = v;
+            *(NAME(vec) *)(dst + j + NAME(VL)) = w;
+        }
         for (; j + NAME(VL) <= columns; j += NAME(VL)) {
             const NAME(vec) v = *(const NAME(vec) *)(src + j);
-            zeros += v * 0;
+            zeros[0] += v * 0;
             *(NAME(vec) *)(dst + j) = v;
         }
         for (; j < columns; j++) {
@@ -33,13 +43,14 @@ INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t r
             dst[j] = 0;
         }
     }
-    return NAME(all_finite)(zeros) && zero == 0;
+    return NAME(all_finite)(zeros[0] + zeros[1]) && zero == 0;
 }
 
 /* Columns that lie contiguous in src: a transposition, by blocks of 4 x 4 in registers. */
 typedef REAL NAME(vec4) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 
-INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col, NAME(vec4) *zeros)
+INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col,
+                             NAME(vec4) zeros[4])
 {
     const NAME(vec4) a = *(const NAME(vec4) *)src, b = *(const NAME(vec4) *)(src + src_col);
     const NAME(vec4) c = *(const NAME(vec4) *)(src + 2 * src_col), d = *(const NAME(vec4) *)(src + 3 * src_col);
@@ -49,15 +60,25 @@ INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_
     *(NAME(vec4) *)(dst + dst_row) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
     *(NAME(vec4) *)(dst + 2 * dst_row) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
     *(NAME(vec4) *)(dst + 3 * dst_row) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
-    *zeros += a * 0 + b * 0 + c * 0 + d * 0;
+    zeros[0] += a * 0;
+    zeros[1] += b * 0;
+    zeros[2] += c * 0;
+    zeros[3] += d * 0;
 }
 
-/* Rows first .. end - 1 of columns that lie contiguous in src: 4 columns at a time, each by whole cache lines. */
+/* Rows first .. end - 1 of columns that lie contiguous in src: 4 columns at a time. The next 4 are fetched meanwhile: a
+ * step from one column to the next is too far for the processor to foresee. */
 INLINE void NAME(transpose_rows)(REAL *dst, int64_t width, const REAL *src, int64_t first, int64_t end,
-                                 int64_t columns, int64_t src_col, NAME(vec4) *zeros)
+                                 int64_t columns, int64_t src_col, NAME(vec4) zeros[4])
 {
+    enum { LINE = CACHE_LINE / sizeof(REAL) };
     for (int64_t j = 0; j + 4 <= columns; j += 4) {
         for (int64_t r = first; r < end; r += 4) {
+            if (r % LINE == 0) {
+                for (int64_t ahead = j + 4; ahead < j + 8; ahead++) {
+                    __builtin_prefetch(src + r + ahead * src_col);
+                }
+            }
             NAME(transpose4)(dst + r * width + j, width, src + r + j * src_col, src_col, zeros);
         }
     }
@@ -74,7 +95,9 @@ INLINE REAL NAME(pack_rest)(REAL *dst, int64_t width, const REAL *src, int64_t r
             zero += v * 0;
             dst[r * width + j] = v;
         }
-        memset(dst + r * width + columns, 0, (size_t)(width - columns) * sizeof(REAL));
+        if (columns < width) {
+            memset(dst + r * width + columns, 0, (size_t)(width - columns) * sizeof(REAL));
+        }
     }
     return zero;
 }
@@ -82,17 +105,21 @@ INLINE REAL NAME(pack_rest)(REAL *dst, int64_t width, const REAL *src, int64_t r
 INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_t rows, int64_t columns,
                                int64_t src_row, int64_t src_col)
 {
-    enum { LINE = CACHE_LINE / sizeof(REAL) };
-    NAME(vec4) zeros = {0};
+    enum { CHUNK = 128 }; /* rows whose panel stays in the first-level cache */
+    NAME(vec4) zeros[4] = {{0}}; /* sums of v * 0, independent of each other */
     const int64_t whole_rows = src_row == 1 ? rows / 4 * 4 : 0, whole_columns = whole_rows ? columns / 4 * 4 : 0;
-    for (int64_t r = 0; r < whole_rows; r += LINE) {
-        NAME(transpose_rows)(dst, width, src, r, r + LINE < whole_rows ? r + LINE : whole_rows, columns, src_col,
-                             &zeros);
+    for (int64_t r = 0; r < whole_rows; r += CHUNK) {
+        NAME(transpose_rows)(dst, width, src, r, r + CHUNK < whole_rows ? r + CHUNK : whole_rows, columns, src_col,
+                             zeros);
     }
-    REAL zero = NAME(pack_rest)(dst, width, src, whole_rows, whole_columns, columns, src_row, src_col);
+    REAL zero = 0;
+    if (whole_columns < width) {
+        zero += NAME(pack_rest)(dst, width, src, whole_rows, whole_columns, columns, src_row, src_col);
+    }
     zero += NAME(pack_rest)(dst + whole_rows * width, width, src + whole_rows * src_row, rows - whole_rows, 0, columns,
                             src_row, src_col);
-    return zeros[0] + zeros[1] + zeros[2] + zeros[3] + zero == 0;
+    const NAME(vec4) sum = zeros[0] + zeros[1] + zeros[2] + zeros[3];
+    return sum[0] + sum[1] + sum[2] + sum[3] + zero == 0;
 }
 
 TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns,
