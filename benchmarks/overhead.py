@@ -63,7 +63,7 @@ def steps(layer):
 
 def microseconds(calls, rounds):
     """Median cost of each call; that of calling an empty function is subtracted."""
-    samples = interleave({"": lambda: None, **calls}, rounds, 0.002, settle=False)
+    samples = interleave({"": lambda: None, **calls}, rounds, 0.002)
     empty = median(samples.pop(""))
     return {name: 1e6 * (median(values) - empty) for name, values in samples.items()}
 

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import tempfile
 
-PROBE_FLOPS = 2e8  # per thread and sample: about a millisecond
+PROBE_FLOPS = 1e9  # per thread: some milliseconds
 
 
 class Peak:

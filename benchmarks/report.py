@@ -1,5 +1,8 @@
+#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Records of run.py as lines of text."""
+"""Records of run.py as lines of text. As a program: what `run.py --json` wrote as a table of layers and passes."""
+import argparse
+import json
 from math import exp, log
 from pathlib import Path
 import platform
@@ -61,10 +64,12 @@ def geometric_mean(values):
 
 def heading(about):
     """What was measured, on what, in a few lines."""
-    lines = [f"{about['processor']}, {about['dtype']}, {about['by']} of {about['rounds']} rounds", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
+    lines = [f"{about['processor']}, {about['dtype']}, {about['by']} of {about['rounds']} rounds, {about['clock']} time", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
     for threads, rate in about.get("peak_gflops", {}).items():
         lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
                      f"copy {about['copy_gbytes'][threads]:.0f} GB/s")
+    if about["load"] and about["load"][0] > 0.5:
+        lines.append(f"NOTE: others use this machine (load {about['load'][0]:.1f}): figures of several threads mean little")
     return "\n".join(lines)
 
 
@@ -100,6 +105,23 @@ def summary(records):
     return "\n".join(lines)
 
 
+def _cell(record):
+    """Algorithm, percent of peak and ratio to the best peer in a word."""
+    if record is None:
+        return ""
+    return f"{record['algorithm']} {_number(percent_of_peak(record), 0)} % {_number(ratio(record), 2)}"
+
+
+def layer_table(records):
+    """A Markdown table: a row per layer, in each pass the algorithm, percent of peak and ratio to the best peer."""
+    passes = list(dict.fromkeys(record["pass"] for record in records))
+    found = {(record["layer"], record["pass"]): record for record in records}
+    rows = [["layer", *passes], ["---"] * (1 + len(passes))]
+    for layer in dict.fromkeys(record["layer"] for record in records):
+        rows.append([layer, *(_cell(found.get((layer, what))) for what in passes)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _means(records):
     """Means of `records` in words."""
     parts = [f"{geometric_mean([gflops(r) for r in records]):.1f} GFLOP/s"]
@@ -110,3 +132,18 @@ def _means(records):
         parts.append(f"ratio to the best peer {geometric_mean(ratios):.2f} "
                      f"(faster in {sum(x > 1 for x in ratios)} of {len(ratios)})")
     return ", ".join(parts)
+
+
+def main(argv=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("json", type=Path, help="written by run.py --json")
+    written = json.loads(parser.parse_args(argv).json.read_text())
+    print(heading(written["about"]))
+    for threads in dict.fromkeys(record["threads"] for record in written["records"]):
+        some = [record for record in written["records"] if record["threads"] == threads]
+        print(f"\n{threads} thread(s): algorithm, % of peak, ratio to the best peer\n\n{layer_table(some)}\n{summary(some)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -13,12 +13,12 @@ import sys
 from check import WrongResult, compare, expected
 from layers import PASSES, Problem, select
 import memory
-from peak import find as find_peak
+from peak import PROBE_FLOPS, find as find_peak
 from peers import PEERS, Chanconv, installed
 import report
-from timing import interleave
+from timing import CLOCKS, interleave
 
-STATISTICS = {"median": (median, median), "best": (min, max)}  # of seconds, of rates
+STATISTICS = {"median": median, "best": min}
 ONEDNN_ISA = {"generic": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}
 
 
@@ -34,6 +34,7 @@ def parse(argv):
     add("--rounds", type=int, default=9, help="samples per call (default: 9)")
     add("--sample", type=float, default=0.01, metavar="SECONDS", help="least length of a sample (default: 0.01)")
     add("--by", default="median", choices=STATISTICS, help="what of the samples counts (default: median)")
+    add("--clock", default="wall", choices=CLOCKS, help="cpu: one thread's, for a machine that others use")
     add("--peers", nargs="*", default=[peer.name for peer in PEERS], choices=[peer.name for peer in PEERS])
     add("--algorithm", default="auto", help="chanconv's algorithm (default: auto)")
     add("--isa", choices=["generic", "avx2", "avx512", "neon"],
@@ -41,7 +42,10 @@ def parse(argv):
     add("--reuse-output", action="store_true", help="chanconv writes to one array; peers still allocate")
     add("--memory", action="store_true", help="also measure the memory that chanconv's calls take")
     add("--json", type=Path, metavar="FILE", help="write everything there")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.clock == "cpu" and options.threads != [1]:
+        parser.error("--clock cpu is for one thread")
+    return options
 
 
 def hold_isa(isa):
@@ -76,20 +80,19 @@ def measure(problem, right, engines, threads, options, peak, say):
     for engine in engines:
         engine.set_threads(threads)
     jobs, errors = checked_jobs(problem, right, engines, say)
-    of_seconds, of_rates = STATISTICS[options.by]
-    rates = []
     calls = {name: job.call for name, job in jobs.items()}
     if peak:
-        calls["peak"] = lambda: rates.append(peak.gflops(options.dtype, threads))
-    samples = interleave(calls, options.rounds, options.sample, settle=threads > 1)
-    samples.pop("peak", None)
+        calls["peak"] = lambda: peak.gflops(options.dtype, threads)
+    samples = interleave(calls, options.rounds, options.sample, threads > 1, CLOCKS[options.clock])
+    seconds = {name: STATISTICS[options.by](values) for name, values in samples.items()}
+    peak_seconds = seconds.pop("peak", None)
     plan = engines[0].explain(layer, what, options.dtype)
     return {
         "layer": layer.name, "pass": what, "threads": threads, "dtype": options.dtype, "batch": layer.n,
         "algorithm": plan.algorithm, "workspace_bytes": plan.workspace_bytes,
         "im2col_bytes": layer.im2col_bytes(options.dtype), "flops": layer.flops,
-        "peak_gflops": of_rates(rates) if rates else None,
-        "seconds": {name: of_seconds(seconds) for name, seconds in samples.items()}, "samples": samples,
+        "peak_gflops": 1e-9 * PROBE_FLOPS * threads / peak_seconds if peak else None,
+        "seconds": seconds, "samples": samples,
         "error_rms": {name: error.rms for name, error in errors.items()},
         "error_largest": {name: error.largest for name, error in errors.items()},
     }
@@ -103,7 +106,8 @@ def describe(options, engines, peak):
                  "copy_gbytes": {t: peak.copy(t) for t in options.threads}}
     return {"machine": platform.machine(), "processor": report.processor(), "system": platform.platform(),
             "python": platform.python_version(), "versions": {e.name: e.version for e in engines},
-            "dtype": options.dtype, "rounds": options.rounds, "by": options.by, **roofs}
+            "dtype": options.dtype, "rounds": options.rounds, "by": options.by, "clock": options.clock,
+            "load": os.getloadavg() if hasattr(os, "getloadavg") else None, **roofs}
 
 
 def problems(options, progress):

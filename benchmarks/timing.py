@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Timing of calls side by side: every round samples each of them once, so that a slow spell of the machine hits all."""
-from time import perf_counter, sleep
+from time import perf_counter, process_time, sleep
 
+# "cpu": time that this process computes; what other processes take does not count. For calls of one thread.
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
 SETTLE = 0.005  # seconds; worker threads that spin after a call (OpenMP, ONNX Runtime) have gone to sleep by then
 
 
-def _sample(call, repeats):
-    start = perf_counter()
+def _sample(call, repeats, clock):
+    start = clock()
     for _ in range(repeats):
         call()
-    return (perf_counter() - start) / repeats
+    return (clock() - start) / repeats
 
 
-def _repeats(call, sample_seconds):
+def _repeats(call, sample_seconds, clock):
     """How often to repeat `call` in one sample, from calls that also warm it up; long ones need no more than one."""
-    once = _sample(call, 1)
+    once = _sample(call, 1, clock)
     if once < sample_seconds:
-        once = min(once, _sample(call, 1))
+        once = min(once, _sample(call, 1, clock))
     return max(1, round(sample_seconds / max(once, 1e-7)))
 
 
@@ -27,13 +29,13 @@ def _settle(call, short):
         call()
 
 
-def interleave(calls, rounds, sample_seconds, settle, limit=2):
+def interleave(calls, rounds, sample_seconds, settle=False, clock=perf_counter, limit=2):
     """Seconds of one call in every round, per key of `calls`, a dict of functions without arguments.
 
     With `settle` each sample begins after a pause, so that no call pays for the threads of another. A call whose
     samples have taken more than `limit` seconds misses the rounds that remain.
     """
-    repeats = {name: _repeats(call, sample_seconds) for name, call in calls.items()}
+    repeats = {name: _repeats(call, sample_seconds, clock) for name, call in calls.items()}
     samples = {name: [] for name in calls}
     order = list(calls)
     for _ in range(rounds):
@@ -41,6 +43,6 @@ def interleave(calls, rounds, sample_seconds, settle, limit=2):
             if repeats[name] * sum(samples[name]) < limit:
                 if settle:
                     _settle(calls[name], repeats[name] > 1)
-                samples[name].append(_sample(calls[name], repeats[name]))
+                samples[name].append(_sample(calls[name], repeats[name], clock))
         order.append(order.pop(0))
     return samples

@@ -120,7 +120,7 @@ def test_select(bench):
 def test_rounds_are_interleaved(bench):
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
-    times = bench.timing.interleave(calls, rounds=2, sample_seconds=0, settle=False)
+    times = bench.timing.interleave(calls, rounds=2, sample_seconds=0)
     assert set(times) == {"a", "b"}
     assert order[-4:] == ["a", "b", "b", "a"]
 
