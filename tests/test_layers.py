@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Layers: gradients by finite differences, what is kept between the passes, descriptions, copies and files."""
 
+import ast
 import copy
+import inspect
 import pickle
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -607,3 +610,16 @@ def test_the_geometry_is_checked_without_an_image():
 
 def test_layers_are_found_in_the_package():
     assert chanconv.layers.Conv2D is Conv2D
+
+
+@pytest.mark.parametrize("name", chanconv.layers.__all__)
+def test_the_type_stub_has_the_constructor(name):
+    tree = ast.parse(Path(chanconv.layers.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    (stub,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    for node in stub.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            defaults = [ast.literal_eval(default) for default in (*node.args.defaults, *node.args.kw_defaults)]
+            parameters = inspect.signature(getattr(chanconv.layers, name)).parameters.values()
+            named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+            assert [a.arg for a in (*node.args.args[1:], *node.args.kwonlyargs)] == [p.name for p in named]
+            assert defaults == [p.default for p in named if p.default is not p.empty]
