@@ -46,9 +46,9 @@ def poisoned(problem, argument, index, value, dtype):
 
 
 def positions(problem, argument):
-    """Every position of an argument; of a large one every seventh."""
+    """Every position of an argument; of a large one some 25."""
     size = problem.arrays(np.float32)[ARGUMENTS.index(argument)].size
-    return range(0, size, 7 if size > 150 else 1)
+    return range(0, size, size // 25 if size > 120 else 1)
 
 
 @functools.cache
