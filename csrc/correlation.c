@@ -72,6 +72,12 @@ static struct window window_of(const struct correlation *c, int64_t row, int64_t
     return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
 }
 
+bool reaches_outside(const struct correlation *c)
+{
+    const struct window all = window_of(c, 0, c->oh, 0, c->ow);
+    return !inside(&c->x, &all);
+}
+
 /* Images of a single output, as in a dense layer, are the columns of one row of outputs. */
 static void flatten_images(struct correlation *c)
 {
@@ -173,11 +179,10 @@ static void plan(struct job *job, int threads)
 {
     struct correlation *c = &job->c;
     flatten(c);
-    const struct window all = window_of(c, 0, c->oh, 0, c->ow);
     const bool dense = c->x.pixel == c->x.c;
     job->threads = threads;
     job->panels = panel_count(c->kernels, c->k);
-    job->copy = !inside(&c->x, &all) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1);
+    job->copy = reaches_outside(c) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1);
     job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
     job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);

@@ -155,8 +155,13 @@ static bool is_narrow(const struct geometry *g, const struct arrays *arrays, con
 static chanconv_status run_narrow(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
                                   const struct correlation *phase, int64_t count)
 {
-    const bool finite = kernels_for(g->dtype)->finite(g->kh * g->kw * g->cg * g->k, arrays->kernel);
-    return finite ? narrow_correlate(context, phase, count) : CORRELATE_NOT_FINITE;
+    bool outside = false;
+    for (int64_t i = 0; i < count; i++) {
+        outside |= reaches_outside(&phase[i]);
+    }
+    const int64_t values = g->kh * g->kw * g->cg * g->k; /* groups == 1 */
+    return outside && !kernels_for(g->dtype)->finite(values, arrays->kernel) ? CORRELATE_NOT_FINITE
+                                                                             : narrow_correlate(context, phase, count);
 }
 
 /* One residue after the other. */

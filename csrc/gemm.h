@@ -117,6 +117,9 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
 /* Bytes of scratch memory that correlate() takes with so many threads. */
 int64_t correlation_bytes(const struct correlation *correlation, int threads);
 
+/* Whether a tap of some output lies outside x. */
+bool reaches_outside(const struct correlation *correlation);
+
 /* Multiplications and additions, taps on padding included. */
 double correlation_flops(const struct correlation *correlation);
 
