@@ -252,6 +252,7 @@ ALGORITHMS = {
 PASSES = {"forward": CHANCONV_FORWARD, "grad_x": CHANCONV_GRAD_X, "grad_kernel": CHANCONV_GRAD_KERNEL}
 PRECISIONS = ("fast", "strict")
 
+cdef dict DTYPES = {sizeof(float): CHANCONV_F32, sizeof(double): CHANCONV_F64}
 cdef dict ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
 
 
@@ -288,7 +289,7 @@ cdef class Convolution:
         error.text[0] = 0
         chanconv_conv_init(conv)
         self.item = item
-        conv.dtype = CHANCONV_F32 if item == sizeof(float) else CHANCONV_F64
+        conv.dtype = DTYPES[item]
         conv.n, conv.h, conv.w, conv.c = x_shape
         conv.kh, conv.kw, conv.kernel_c, conv.k = kernel_shape
         conv.stride[0], conv.stride[1] = stride

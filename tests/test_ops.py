@@ -5,6 +5,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -382,6 +383,17 @@ def test_out_with_activation(activation):
     assert same_bits(np.ascontiguousarray(out), expected)
     with pytest.raises(ValueError, match="^out: expected shape"):
         chanconv.conv(X, KERNEL, activation=activation, out=np.empty((2, 6, 6, 4), np.float32))
+
+
+def test_out_saves_the_memory_of_the_result():
+    x, out = np.ones((64, 64, 16), np.float32), np.empty((62, 62, 64), np.float32)
+    kernel = np.ones((3, 3, 16, 64), np.float32)
+    chanconv.conv(x, kernel, out=out)
+    tracemalloc.start()
+    chanconv.conv(x, kernel, out=out)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000
 
 
 def interleaved(shape, strides):
