@@ -182,7 +182,7 @@ static void plan(struct job *job, int threads)
     const bool dense = c->x.pixel == c->x.c;
     job->threads = threads;
     job->panels = panel_count(c->kernels, c->k);
-    job->copy = reaches_outside(c) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1);
+    job->copy = !c->column && (reaches_outside(c) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1));
     job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
     job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);

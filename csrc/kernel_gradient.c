@@ -139,7 +139,7 @@ static void plan_runs(struct job *job)
     const struct taps taps = all_taps(g);
     const struct window all = window_of(g, &taps, 0, g->oh, 0, g->ow);
     const bool dense = g->x_pixel == g->cg, aliased = g->x_pixel * (int64_t)g->item % 4096 == 0;
-    job->copy = !inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1);
+    job->copy = !job->column && (!inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1));
     job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
     if (aliased && !job->column && (g->kw == 1 || !job->merged)) {
         /* Pixels a multiple of 4 KiB apart share a few lines of every cache: a copy sets them apart. */
