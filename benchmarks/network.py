@@ -9,6 +9,7 @@ biases and of the chain's input.
 """
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from statistics import median
 import sys
@@ -18,8 +19,8 @@ import numpy as np
 import chanconv
 from chanconv import layers as chanconv_layers
 from layers import Layer
-from peak import find as find_peak
-from timing import interleave
+from peak import PROBE_FLOPS, find as find_peak
+from timing import CLOCKS, interleave
 
 
 @dataclass(frozen=True)
@@ -137,18 +138,26 @@ class Theirs:
         return y.detach().permute(0, 2, 3, 1).numpy(), x.grad.permute(0, 2, 3, 1).numpy()
 
 
-def check(ours, theirs):
-    """ValueError unless results and gradients of both agree but for rounding: 1e-3 of their norm."""
-    pairs = [("inference", ours.infer(), theirs.infer()),
-             *zip(("forward", "gradient of the input"), ours.train(), theirs.train())]
+def results(ours, theirs):
+    """(name, chanconv's array, PyTorch's) of all that inference and training give."""
+    yield "inference", ours.infer(), theirs.infer()
+    yield from zip(("forward", "gradient of the input"), ours.train(), theirs.train())
     convolutions = [module for module in theirs.model if hasattr(module, "weight")]
     for i, module in enumerate(convolutions):
         kernel = module.weight.grad.permute(2, 3, 1, 0).numpy()
-        pairs += [(f"kernel {i}", ours.model.gradients[f"{i}.kernel"], kernel),
-                  (f"bias {i}", ours.model.gradients[f"{i}.bias"], module.bias.grad.numpy())]
-    for name, mine, other in pairs:
+        yield f"gradient of kernel {i}", ours.model.gradients[f"{i}.kernel"], kernel
+        yield f"gradient of bias {i}", ours.model.gradients[f"{i}.bias"], module.bias.grad.numpy()
+
+
+def check(ours, theirs):
+    """ValueError unless results and gradients of both agree but for rounding.
+
+    A value within rounding of a kink of relu takes the other branch in one of the two: about 1e-6 of them in each of
+    some fifty layers, which changes the norm of a gradient by up to the root of that, 7e-3.
+    """
+    for name, mine, other in results(ours, theirs):
         distance = np.linalg.norm(mine - other) / np.linalg.norm(other)
-        if not distance < 1e-3:
+        if not distance < (3e-2 if name.startswith("gradient") else 1e-4):
             raise ValueError(f"{name}: chanconv and PyTorch differ by {distance:.2g} of the norm")
 
 
@@ -164,25 +173,28 @@ def chains(network, batch, torch):
         yield ours, theirs
 
 
-def line(network, batch, threads, mode, times, peak):
-    """One row of the table."""
-    flops = sum(layer.flops for chain in NETWORKS[network]() for layer in chain.layers(batch))
-    flops *= {"infer": 1, "train": 3}[mode]
-    ours, theirs = median(times["chanconv"]), median(times["torch-nhwc"])
-    share = f"{100e-9 * flops / ours / peak.gflops('float32', threads):4.0f}" if peak else "   -"
-    return (f"{network:<14} {batch:>2} {threads:>2} {mode:<6} {1e3 * ours:9.2f} {1e3 * theirs:9.2f} "
-            f"{theirs / ours:6.2f} {batch / ours:9.1f} {1e-9 * flops / ours:9.1f} {share}")
-
-
-def measure(pairs, mode, options, threads):
-    """Times of all chains one after the other."""
+def measure(pairs, mode, options, threads, peak):
+    """Seconds of all chains one after the other in both libraries, and of the peak's loop."""
     def run(models):
         for model in models:
             getattr(model, mode)()
 
     ours, theirs = zip(*pairs)
-    calls = {"chanconv": lambda: run(ours), "torch-nhwc": lambda: run(theirs)}
-    return interleave(calls, options.rounds, options.sample, settle=threads > 1)
+    calls = {"chanconv": partial(run, ours), "torch-nhwc": partial(run, theirs)}
+    if peak:
+        calls["peak"] = partial(peak.gflops, "float32", threads)
+    samples = interleave(calls, options.rounds, options.sample, threads > 1, CLOCKS[options.clock])
+    return {name: median(values) for name, values in samples.items()}
+
+
+def line(network, batch, threads, mode, seconds):
+    """One row of the table."""
+    flops = sum(layer.flops for chain in NETWORKS[network]() for layer in chain.layers(batch))
+    flops *= {"infer": 1, "train": 3}[mode]
+    ours, theirs = seconds["chanconv"], seconds["torch-nhwc"]
+    share = f"{100 * flops / ours * seconds['peak'] / (PROBE_FLOPS * threads):4.0f}" if "peak" in seconds else "   -"
+    return (f"{network:<14} {batch:>2} {threads:>2} {mode:<6} {1e3 * ours:9.2f} {1e3 * theirs:9.2f} "
+            f"{theirs / ours:6.2f} {batch / ours:9.1f} {1e-9 * flops / ours:9.1f} {share}")
 
 
 def main(argv=None):
@@ -193,6 +205,7 @@ def main(argv=None):
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sample", type=float, default=0.02, help="least length of a sample in seconds")
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help="cpu: for one thread on a machine that others use")
     options = parser.parse_args(argv)
     try:
         import torch
@@ -205,7 +218,8 @@ def main(argv=None):
         for threads, mode in product(options.threads, ("infer", "train")):
             chanconv.set_num_threads(threads)
             torch.set_num_threads(threads)
-            print(line(network, batch, threads, mode, measure(pairs, mode, options, threads), peak), flush=True)
+            seconds = measure(pairs, mode, options, threads, peak)
+            print(line(network, batch, threads, mode, seconds), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Engine:
 
     name: str
     module: str
+    follows_isa = False  # whether run.py --isa can hold it to an instruction set
 
     def __init__(self):
         self.library = import_module(self.module)
@@ -85,6 +86,7 @@ class Torch(Engine):
     """PyTorch; a subclass names the memory format."""
 
     module = "torch"
+    follows_isa = True
     memory_format: str
 
     def set_threads(self, threads):

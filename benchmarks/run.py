@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks, then times, chanconv and its peers over the layers of well-known networks: see README.md."""
 import argparse
+from functools import partial
 from itertools import product
 import json
 import os
@@ -35,14 +36,16 @@ def parse(argv):
     add("--sample", type=float, default=0.01, metavar="SECONDS", help="least length of a sample (default: 0.01)")
     add("--by", default="median", choices=STATISTICS, help="what of the samples counts (default: median)")
     add("--clock", default="wall", choices=CLOCKS, help="cpu: one thread's, for a machine that others use")
-    add("--peers", nargs="*", default=[peer.name for peer in PEERS], choices=[peer.name for peer in PEERS])
+    add("--peers", nargs="*", choices=[peer.name for peer in PEERS], help="default: all; with --isa PyTorch alone")
     add("--algorithm", default="auto", help="chanconv's algorithm (default: auto)")
     add("--isa", choices=["generic", "avx2", "avx512", "neon"],
-        help="hold chanconv, the peak and PyTorch to an instruction set (ONNX Runtime, OpenCV and SciPy stay free)")
+        help="hold chanconv, the peak and PyTorch, but for its matrix products, to an instruction set")
     add("--reuse-output", action="store_true", help="chanconv writes to one array; peers still allocate")
     add("--memory", action="store_true", help="also measure the memory that chanconv's calls take")
     add("--json", type=Path, metavar="FILE", help="write everything there")
     options = parser.parse_args(argv)
+    if options.peers is None:
+        options.peers = [peer.name for peer in PEERS if peer.follows_isa or not options.isa]
     if options.clock == "cpu" and options.threads != [1]:
         parser.error("--clock cpu is for one thread")
     return options
@@ -82,7 +85,7 @@ def measure(problem, right, engines, threads, options, peak, say):
     jobs, errors = checked_jobs(problem, right, engines, say)
     calls = {name: job.call for name, job in jobs.items()}
     if peak:
-        calls["peak"] = lambda: peak.gflops(options.dtype, threads)
+        calls["peak"] = partial(peak.gflops, options.dtype, threads)
     samples = interleave(calls, options.rounds, options.sample, threads > 1, CLOCKS[options.clock])
     seconds = {name: STATISTICS[options.by](values) for name, values in samples.items()}
     peak_seconds = seconds.pop("peak", None)
@@ -98,16 +101,24 @@ def measure(problem, right, engines, threads, options, peak, say):
     }
 
 
+def roofs(options, peak):
+    """The best of a few samples of the machine's multiply-add and copy rates, per number of threads."""
+    rates = {"isa": peak.isa, "peak_gflops": {}, "copy_gbytes": {}}
+    for threads in options.threads:
+        calls = {"peak": partial(peak.gflops, options.dtype, threads)}
+        least = min(interleave(calls, 5, 0, clock=CLOCKS[options.clock])["peak"])
+        rates["peak_gflops"][threads] = 1e-9 * PROBE_FLOPS * threads / least
+        rates["copy_gbytes"][threads] = max(peak.copy(threads) for _ in range(3))
+    return rates
+
+
 def describe(options, engines, peak):
     """What was measured, on what."""
-    roofs = {}
-    if peak:
-        roofs = {"isa": peak.isa, "peak_gflops": {t: peak.gflops(options.dtype, t) for t in options.threads},
-                 "copy_gbytes": {t: peak.copy(t) for t in options.threads}}
     return {"machine": platform.machine(), "processor": report.processor(), "system": platform.platform(),
             "python": platform.python_version(), "versions": {e.name: e.version for e in engines},
             "dtype": options.dtype, "rounds": options.rounds, "by": options.by, "clock": options.clock,
-            "load": os.getloadavg() if hasattr(os, "getloadavg") else None, **roofs}
+            "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
+            **(roofs(options, peak) if peak else {})}
 
 
 def problems(options, progress):
