@@ -29,6 +29,7 @@ struct job {
     _Alignas(CACHE_LINE) int64_t count;
     chanconv_task task;
     void *data;
+    int workers;                               /* that it is offered to: the first ones */
     bool spin;                                 /* wait awake: every thread can have a processor to itself */
     fenv_t floating_point;                     /* the caller's */
 };
@@ -112,13 +113,17 @@ static struct job *await_job(struct worker *worker, bool spin)
     return job;
 }
 
-static void offer(struct worker *worker, struct job *job)
+/* A tree, whose root is the caller and whose node n is worker n - 1: each wakes the two below it, so that many are
+ * awake after a few times the time that it takes to wake one. */
+static void wake_children(int node, int workers)
 {
-    atomic_store(&worker->slot, job);
-    if (atomic_load(&worker->asleep)) {
-        pthread_mutex_lock(&worker->lock);
-        pthread_cond_signal(&worker->wake);
-        pthread_mutex_unlock(&worker->lock);
+    for (int child = 2 * node + 1; child <= 2 * node + 2 && child <= workers; child++) {
+        struct worker *worker = &pool.worker[child - 1];
+        if (atomic_load(&worker->asleep)) {
+            pthread_mutex_lock(&worker->lock);
+            pthread_cond_signal(&worker->wake);
+            pthread_mutex_unlock(&worker->lock);
+        }
     }
 }
 
@@ -170,6 +175,7 @@ static void *work(void *argument)
         struct job *job = await_job(worker, spin);
         if (atomic_compare_exchange_strong(&worker->slot, &job, &running)) {
             spin = job->spin;
+            wake_children((int)(worker - pool.worker) + 1, job->workers);
             fesetenv(&job->floating_point);
             run_items(job);
             report_done(worker);
@@ -242,13 +248,15 @@ static int start_workers(int wanted)
 
 /* ---- Jobs ------------------------------------------------------------------------------------------------------ */
 
-static void run_with_workers(struct job *job, int workers)
+/* The last worker is offered the job first: who has accepted it can wake the ones behind. */
+static void run_with_workers(struct job *job)
 {
-    for (int i = 0; i < workers; i++) {
-        offer(&pool.worker[i], job);
+    for (int i = job->workers - 1; i >= 0; i--) {
+        atomic_store(&pool.worker[i].slot, job);
     }
+    wake_children(0, job->workers);
     run_items(job);
-    for (int i = 0; i < workers; i++) {
+    for (int i = 0; i < job->workers; i++) {
         struct job *offered = job;
         if (!atomic_compare_exchange_strong(&pool.worker[i].slot, &offered, NULL)) {
             await_done(&pool.worker[i], job->spin);
@@ -262,7 +270,8 @@ static bool run_in_pool(struct job *job, int threads)
     if (atomic_exchange_explicit(&pool.taken, true, memory_order_acquire)) {
         return false;
     }
-    run_with_workers(job, start_workers(threads - 1));
+    job->workers = start_workers(threads - 1);
+    run_with_workers(job);
     atomic_store_explicit(&pool.taken, false, memory_order_release);
     return true;
 }

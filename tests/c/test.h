@@ -103,6 +103,7 @@ static UNUSED void guarded_protect(struct guarded *buffer)
  */
 struct counter {
     _Atomic long calls, live;
+    _Atomic size_t bytes, peak; /* allocated, now and at most; exact while one thread at a time allocates */
     long fail_at; /* 1, 2, ...; 0: never */
     size_t skew;
 };
@@ -123,6 +124,8 @@ static UNUSED void *counter_allocate(void *host, size_t bytes)
     }
     block->bytes = bytes;
     atomic_fetch_add(&counter->live, 1);
+    atomic_fetch_add(&counter->bytes, bytes);
+    counter->peak = counter->bytes > counter->peak ? counter->bytes : counter->peak;
     return (char *)(block + 1) + counter->skew;
 }
 
@@ -132,6 +135,7 @@ static UNUSED void counter_release(void *host, void *memory, size_t bytes)
     struct counted_block *block = (struct counted_block *)((char *)memory - counter->skew) - 1;
     CHECK(block->bytes == bytes);
     atomic_fetch_add(&counter->live, -1);
+    atomic_fetch_sub(&counter->bytes, bytes);
     free(block);
 }
 

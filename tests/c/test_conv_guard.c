@@ -172,8 +172,12 @@ static bool as_expected(const struct problem *p, enum array a, const void *data)
 static const struct pass {
     enum array out, in[3];
 } passes[] = {
-    {Y, {X, KERNEL, BIAS}},        {GRAD_X, {GRAD_Y, KERNEL, NONE}},  {GRAD_KERNEL, {GRAD_Y, X, NONE}},
-    {GRAD_KERNELS, {GRAD_Y, X, NONE}}, {GRAD_BIAS, {GRAD_Y, NONE, NONE}}, {IM2COL, {X, NONE, NONE}},
+    {Y, {X, KERNEL, BIAS}},
+    {GRAD_X, {GRAD_Y, KERNEL, NONE}},
+    {GRAD_KERNEL, {GRAD_Y, X, NONE}},
+    {GRAD_KERNELS, {GRAD_Y, X, NONE}},
+    {GRAD_BIAS, {GRAD_Y, NONE, NONE}},
+    {IM2COL, {X, NONE, NONE}},
     {COL2IM, {COLUMNS, NONE, NONE}},
 };
 
@@ -393,6 +397,32 @@ static void test_failing_allocations(void)
     }
 }
 
+static void *call_on_small_stack(void *data)
+{
+    (void)data;
+    struct problem p = problem_of(&large, CHANCONV_F64);
+    CHECK(make_problem(&p));
+    for (p.conv.algorithm = CHANCONV_AUTO; p.conv.algorithm <= CHANCONV_IM2COL; p.conv.algorithm += CHANCONV_IM2COL) {
+        for (int i = 0; i < PASSES; i++) {
+            check_pass(NULL, &p, &passes[i], GUARD_END);
+        }
+    }
+    free_problem(&p);
+    return NULL;
+}
+
+/* A thread with 64 KiB of stack, less than any C library gives by default, suffices for every pass. */
+static void test_small_stack(void)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 << 10);
+    CHECK(pthread_create(&thread, &attributes, call_on_small_stack, NULL) == 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+}
+
 /* NULL for each array in turn: a status that names it, nothing written. */
 static void test_null_pointers(void)
 {
@@ -431,6 +461,7 @@ int main(void)
         check_shapes(hosted, 0);
         test_shared_work(three, hosted, &pool);
         test_slices();
+        test_small_stack();
     }
     test_failing_allocations();
     test_null_pointers();

@@ -375,14 +375,17 @@ static int threads_awake(void)
     return awake;
 }
 
-/* After a call the workers go to sleep: the time limit of the program ends one that waits for ever. */
+/* After a call the workers go to sleep, and the next call wakes all that it wants: the time limit of the program ends
+ * one that waits for ever. */
 static void test_workers_sleep(void)
 {
-    hold_meeting(NULL, 4, NULL);
-    while (threads_awake() > 1) {
-        sched_yield();
+    for (int members = 40; members > 1; members /= 2) {
+        hold_meeting(NULL, members, NULL);
+        while (threads_awake() > 1) {
+            sched_yield();
+        }
     }
-    hold_meeting(NULL, 4, NULL);
+    hold_meeting(NULL, 40, NULL);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------------------------ */
