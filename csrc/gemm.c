@@ -20,7 +20,7 @@ static struct image image_x(const struct geometry *g, const void *x)
                           .row = g->x_row, .image = g->x_image, .mode = g->mode, .item = g->item};
 }
 
-static struct correlation forward(const struct geometry *g, const struct arrays *arrays)
+struct correlation forward_correlation(const struct geometry *g, const struct arrays *arrays)
 {
     return (struct correlation){
         .kernels = kernels_for(g->dtype), .x = image_x(g, arrays->x), .taps = {g->kh, g->kw},
@@ -35,12 +35,15 @@ static struct correlation forward(const struct geometry *g, const struct arrays 
 
 /* ---- Gradient of x ------------------------------------------------------------------------------------------------------ */
 
-/* A rectangle of the padded x, counted from the first cell of the padding, and where its gradient goes. */
+/* A rectangle of the padded x, counted from the first cell of the padding, where its gradient goes, and by what. */
 struct target {
     int64_t first[2], size[2];
     void *x;
     int64_t pixel, row, image;
+    const struct correlator *by;
 };
+
+static const struct correlator product = {correlate, correlation_bytes};
 
 /* One axis of one residue: the taps r0, r0 + step, ... and the outputs first, first + stride, ... of the target. */
 struct phase {
@@ -147,7 +150,7 @@ static int64_t list_phases(const struct geometry *g, const struct arrays *arrays
 static bool is_narrow(const struct geometry *g, const struct arrays *arrays, const struct target *target,
                       struct correlation phase[PHASES_MAX], int64_t *count)
 {
-    *count = g->n > 0 && g->cg <= MR_MAX ? list_phases(g, arrays, target, phase) : -1;
+    *count = target->by == &product && g->n > 0 && g->cg <= MR_MAX ? list_phases(g, arrays, target, phase) : -1;
     return *count > 0 && prefers_narrow(phase, *count);
 }
 
@@ -173,7 +176,7 @@ static chanconv_status run_phases(chanconv_context *context, const struct geomet
     for (int64_t i = 0; i < rows * cols && status == CHANCONV_OK; i++) {
         const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
         const struct correlation c = phase_correlation(g, arrays, target, &v, &h);
-        status = correlate(context, &c);
+        status = target->by->correlate(context, &c);
     }
     return status;
 }
@@ -195,10 +198,10 @@ static chanconv_status grad_target(chanconv_context *context, const struct geome
     return status;
 }
 
-static struct target interior(const struct geometry *g, void *x)
+static struct target interior(const struct geometry *g, void *x, const struct correlator *by)
 {
     return (struct target){.first = {g->pad[0][0], g->pad[1][0]}, .size = {g->h, g->w}, .x = x,
-                           .pixel = g->x_pixel, .row = g->x_row, .image = g->x_image};
+                           .pixel = g->x_pixel, .row = g->x_row, .image = g->x_image, .by = by};
 }
 
 /* ---- Gradient of x through a padding that copies cells --------------------------------------------------------------------- */
@@ -225,14 +228,15 @@ static int64_t border_rows(const struct geometry *g, int64_t width)
 
 /* One rectangle of padding of one image, piece by piece through `buffer`. */
 static chanconv_status grad_border(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
-                                   const int64_t first[2], const int64_t size[2], void *buffer, void *x)
+                                   const struct correlator *by, const int64_t first[2], const int64_t size[2],
+                                   void *buffer, void *x)
 {
     const int64_t step = border_rows(g, size[1]);
     chanconv_status status = CHANCONV_OK;
     for (int64_t i = 0; i < size[0] && size[1] > 0 && status == CHANCONV_OK; i += step) {
         const struct target border = {
             .first = {first[0] + i, first[1]}, .size = {min64(step, size[0] - i), size[1]}, .x = buffer,
-            .pixel = g->c, .row = size[1] * g->c,
+            .pixel = g->c, .row = size[1] * g->c, .by = by,
         };
         status = grad_target(context, g, arrays, &border);
         if (status == CHANCONV_OK) {
@@ -251,7 +255,8 @@ static int64_t border_elements(const struct geometry *g)
 }
 
 /* The four sides of the padding of every image: above, below, left, right. */
-static chanconv_status grad_borders(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
+static chanconv_status grad_borders(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                                    const struct correlator *by)
 {
     const int64_t top = g->pad[0][0], bottom = g->pad[0][1], left = g->pad[1][0], right = g->pad[1][1];
     const int64_t width = g->w + left + right;
@@ -265,7 +270,7 @@ static chanconv_status grad_borders(chanconv_context *context, const struct geom
     for (int64_t i = 0; i < 4 * g->n && status == CHANCONV_OK; i++) {
         struct arrays image = *arrays;
         image.y = at(arrays->y, i / 4 * g->y_image, g->item);
-        status = grad_border(context, &one, &image, first[i % 4], size[i % 4], buffer,
+        status = grad_border(context, &one, &image, by, first[i % 4], size[i % 4], buffer,
                              at(arrays->out, i / 4 * g->x_image, g->item));
     }
     release_scratch(context, buffer, bytes);
@@ -277,12 +282,13 @@ static bool has_borders(const struct geometry *g)
     return g->mode != CHANCONV_ZEROS && (g->pad[0][0] || g->pad[0][1] || g->pad[1][0] || g->pad[1][1]);
 }
 
-static chanconv_status grad_x(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
+chanconv_status gradient_of_x(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
+                              const struct correlator *by)
 {
-    const struct target target = interior(g, arrays->out);
+    const struct target target = interior(g, arrays->out, by);
     chanconv_status status = grad_target(context, g, arrays, &target);
     if (status == CHANCONV_OK && has_borders(g)) {
-        status = grad_borders(context, g, arrays);
+        status = grad_borders(context, g, arrays, by);
     }
     /* NaN and Inf in the kernel reach just the cells that the sum names: by way of col2im, which has no padding. */
     return status == CORRELATE_NOT_FINITE ? algorithm_im2col.run(context, g, CHANCONV_GRAD_X, arrays) : status;
@@ -294,20 +300,21 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
                            const struct arrays *arrays)
 {
     if (pass == CHANCONV_GRAD_X) {
-        return grad_x(context, g, arrays);
+        return gradient_of_x(context, g, arrays, &product);
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
         return kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
     }
-    const struct correlation c = forward(g, arrays);
+    const struct correlation c = forward_correlation(g, arrays);
     return prefers_narrow(&c, 1) ? narrow_correlate(context, &c, 1) : correlate(context, &c);
 }
 
-static int64_t correlations_bytes(const struct correlation *c, int64_t count, bool narrow, int threads)
+static int64_t correlations_bytes(const struct correlation *c, int64_t count, bool narrow, int threads,
+                                  const struct correlator *by)
 {
     int64_t bytes = narrow ? narrow_bytes(c, count, threads) : 0;
     for (int64_t i = 0; i < count && !narrow; i++) {
-        bytes = max64(bytes, correlation_bytes(&c[i], threads));
+        bytes = max64(bytes, by->bytes(&c[i], threads));
     }
     return bytes;
 }
@@ -315,19 +322,19 @@ static int64_t correlations_bytes(const struct correlation *c, int64_t count, bo
 static int64_t forward_bytes(const struct geometry *g, int threads)
 {
     const struct arrays none = {0};
-    const struct correlation c = forward(g, &none);
-    return correlations_bytes(&c, 1, prefers_narrow(&c, 1), threads);
+    const struct correlation c = forward_correlation(g, &none);
+    return correlations_bytes(&c, 1, prefers_narrow(&c, 1), threads, &product);
 }
 
-static int64_t grad_x_bytes(const struct geometry *g, int threads)
+int64_t gradient_of_x_bytes(const struct geometry *g, int threads, const struct correlator *by)
 {
     const struct arrays none = {0};
-    const struct target target = interior(g, NULL);
+    const struct target target = interior(g, NULL, by);
     struct correlation phase[PHASES_MAX];
     int64_t count;
     const bool narrow = is_narrow(g, &none, &target, phase, &count);
     count = narrow ? count : list_phases(g, &none, &target, phase);
-    return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads) +
+    return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads, by) +
            (has_borders(g) ? border_elements(g) * (int64_t)g->item : 0);
 }
 
@@ -342,7 +349,7 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
     plan->tile[0] = (int32_t)tallest(kernels, &panel);
     plan->tile[1] = (int32_t)(panel.vectors * kernels->vl);
     plan->workspace_bytes = pass == CHANCONV_FORWARD  ? forward_bytes(g, plan->threads)
-                            : pass == CHANCONV_GRAD_X ? grad_x_bytes(g, plan->threads)
+                            : pass == CHANCONV_GRAD_X ? gradient_of_x_bytes(g, plan->threads, &product)
                                                       : kernel_gradient_bytes(g, plan->threads);
 }
 

@@ -127,6 +127,19 @@ double correlation_flops(const struct correlation *correlation);
 void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
                   int64_t channels, int64_t pixel);
 
+/* ---- Passes put as correlations (gemm.c) ---- */
+
+/* What computes the correlations: correlate(), or functions like it. */
+struct correlator {
+    chanconv_status (*correlate)(chanconv_context *context, const struct correlation *correlation);
+    int64_t (*bytes)(const struct correlation *correlation, int threads);
+};
+
+struct correlation forward_correlation(const struct geometry *geometry, const struct arrays *arrays);
+chanconv_status gradient_of_x(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays,
+                              const struct correlator *by);
+int64_t gradient_of_x_bytes(const struct geometry *geometry, int threads, const struct correlator *by);
+
 /* ---- Correlations with few output channels (narrow.c) ---- */
 
 /* `count` correlations of the same images, with the same stride, kernels and number of output channels. */

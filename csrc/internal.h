@@ -97,6 +97,57 @@ typedef void tile_fn(const struct tile *tile);
 
 enum { MR_MAX = 14, NV_MAX = 4 }; /* of any instruction set */
 
+/* A strip of a depthwise correlation: `outputs` (fixed by the function) neighbours of one row of y,
+ *     y[i][c] = bias[c] + sum over r < rows, s < taps of
+ *                         x[r * x_row + (i * stride + s * dilation) * x_pixel + c] * kernel[vector of c][r][s][c % VL]
+ * where only columns that exist count: 0 <= column + i * stride + s * dilation < width. Vector v begins at channel v * VL
+ * or, if that is less, at channels - VL. channels is at least VL. */
+struct strip {
+    int64_t vector, vectors;    /* vectors to compute: vector .. vectors - 1 */
+    int64_t channels;
+    int64_t rows, taps;
+    int64_t column, width, stride, dilation;
+    const void *x;
+    int64_t x_row, x_pixel;
+    const void *kernel;
+    int64_t kernel_vector;      /* from one vector of the kernel to the next */
+    const void *bias;           /* of all channels, or NULL */
+    void *y;
+    int64_t y_pixel;
+};
+typedef void strip_fn(const struct strip *strip);
+
+/* The sums of a depthwise gradient of the kernel over some rows of y, for one vector of channels and some taps, added to
+ * sums[tap]:
+ *     sums[r][s] += sum over i < rows, j < cols of y[i][j] * x[i * x_step + r * x_row + (j * stride + s * dilation) * x_pixel]
+ * where only rows and columns that exist count: 0 <= row + i * row_step + r * row_tap < height, and the same for columns. */
+struct tap_sums {
+    int64_t rows, cols;
+    const void *y;
+    int64_t y_row, y_pixel;
+    const void *x;
+    int64_t x_step, x_row, x_pixel;
+    int64_t row, row_step, row_tap, height;
+    int64_t column, width, stride, dilation;
+    int64_t skipped;            /* of functions for so many rows of taps: rows 0 .. skipped - 1 get nothing */
+    int64_t first_tap, taps, tap_cols;  /* of functions for any taps: taps first_tap .. of a kernel so many taps wide */
+    void *sums;
+};
+typedef void tap_sums_fn(const struct tap_sums *sums);
+
+/* The most outputs, taps in a row, and sums of any of these kernels. */
+enum { STRIP_MAX = 14, STRIP_TAPS_MAX = 7, SUM_TAPS_MAX = 21 };
+
+/* A depthwise kernel for `outputs` neighbours; taps and stride: 0 for any (and any dilation, else it is 1). */
+struct strip_kernel {
+    int taps, stride, outputs;
+    strip_fn *run;
+};
+struct tap_sums_kernel {
+    int rows, taps, stride, outputs; /* rows: of taps */
+    tap_sums_fn *run;
+};
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -112,6 +163,10 @@ struct kernels {
     /* dst[i * dst_row + m] = src[m * src_row + i] + bias[m] for i < rows, m < columns; bias may be NULL. */
     void (*put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows, int64_t columns,
                 const void *bias);
+    /* Depthwise; each list ends with one that has no function. */
+    const struct strip_kernel *strips;
+    const struct tap_sums_kernel *tap_sums;
+
     bool (*finite)(int64_t count, const void *src);                /* whether all the values are */
     void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
 
@@ -215,6 +270,7 @@ struct algorithm {
                            const struct arrays *arrays);
 };
 
+extern const struct algorithm algorithm_depthwise; /* depthwise.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */
 

@@ -29,9 +29,32 @@
     ROWS_9(T, vectors) T(10, vectors) T(11, vectors) T(12, vectors) T(13, vectors) T(14, vectors)
 
 /* For loops over registers, whose counts are constants after inlining: without it -O2 keeps the tile in memory. */
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
+
+/* Keeps a loaded vector in its register. Without it GCC makes the load an operand of every use: as many loads as
+ * multiplications, each of two lines where the address is not aligned. */
+#if defined(__x86_64__)
+#define PIN(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define PIN(v) __asm__("" : "+w"(v))
+#else
+#define PIN(v) ((void)0)
+#endif
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
+
+/* Holds a loaded vector in its register: else GCC reads memory again for each of its products, which is slow where vectors
+ * cross cache lines. */
+#if defined(__x86_64__)
+#define PIN(vector) __asm__("" : "+v"(vector))
+#elif defined(__aarch64__)
+#define PIN(vector) __asm__("" : "+w"(vector))
+#else
+#define PIN(vector) (void)(vector)
+#endif
+
+/* Makes every test of a bit a test of that one register: else GCC keeps a register, or memory, for each of them. */
+#define PIN_BITS(bits) __asm__ volatile("" : "+r"(bits))
 
 #define REAL float
 #define SUFFIX f32

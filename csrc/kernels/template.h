@@ -15,6 +15,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 
 #include "gemm.h"
 #include "pack.h"
+#include "depthwise.h"
 #include "activation.h"
 
 #define TABLE_TILE(rows, vectors) [vectors][rows] = NAME(tile_##rows##x##vectors),
@@ -30,6 +31,8 @@ static const struct kernels NAME(kernels) = {
     .put = NAME(put),
     .finite = NAME(finite),
     .add = NAME(add),
+    .strips = NAME(strips),
+    .tap_sums = NAME(tap_sums),
     ACTIVATION_TABLE
 };
 

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Depthwise convolution: as many groups as channels. A kernel computes a strip of neighbouring outputs of a row,
+ * channels across the vector; vectors of channels are chunks of work, so that the rows of x that a strip reads stay in
+ * the cache.
+ *
+ * Forward and the gradient of x are correlations (gemm.c puts them so). Zeros around x are not computed with; a kernel
+ * with a value that zeros would not cancel goes another way. The gradient of the kernel is summed with the padding left
+ * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them again.
+ */
+#include <string.h>
+
+#include "gemm.h"
+
+/* Bytes of x that the outputs of a row should find in the first-level cache. */
+enum { ROW_BYTES = 24 * 1024 };
+
+/* ---- Forward and gradient of x: the plan ------------------------------------------------------------------------- */
+
+struct depthwise {
+    struct correlation c;
+    const struct strip_kernel *kernel;
+    int64_t vectors;            /* of channels */
+    int64_t chunks;             /* of vectors */
+    int64_t rows, row_blocks;   /* outputs of a block */
+    bool clip;                  /* taps outside of x are left out */
+    int64_t band_elements;      /* of a lane: 0 if x is read in place */
+    void *packed, *bands;
+};
+
+/* The kernel that computes the fewest columns of outputs; a last strip overlaps the one before. A strip's own cost is
+ * about that of two outputs. */
+static const struct strip_kernel *choose_strip(const struct correlation *c)
+{
+    const bool near = c->dilation[1] == 1 || c->taps[1] == 1;
+    const struct strip_kernel *best = NULL;
+    int64_t least = INT64_MAX;
+    for (const struct strip_kernel *k = c->kernels->strips; k->run; k++) {
+        const bool fits = k->taps == 0 || (near && k->taps == c->taps[1] && k->stride == c->stride[1]);
+        const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
+        if (fits && k->outputs <= c->ow && cost < least && (k->taps > 0 || !best || best->taps == 0)) {
+            best = k;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+/* Parts of the vectors. Where the last vector overlaps the one before, one part has them both. */
+static int64_t limit_chunks(const struct depthwise *d, int64_t chunks)
+{
+    const bool overlap = d->c.groups % d->c.kernels->vl != 0;
+    return max64(min64(chunks, overlap ? d->vectors / 2 : d->vectors), 1);
+}
+
+static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
+{
+    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
+}
+
+static struct window window_of(const struct correlation *c, int64_t row, int64_t rows)
+{
+    const int64_t top = row * c->stride[0] + c->origin[0], left = c->origin[1];
+    return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, c->ow)};
+}
+
+/* The channels of all groups, as one image. */
+static struct image all_channels(const struct correlation *c)
+{
+    struct image image = c->x;
+    image.c = c->groups;
+    return image;
+}
+
+/* Output rows whose rows of x, copied, fit a block. */
+static int64_t rows_of_band(const struct correlation *c, const struct image *image)
+{
+    const struct window first = window_of(c, 0, 1);
+    const int64_t row_bytes = band_elements(image, &first) / reach(c, 0, 1) * (int64_t)image->item;
+    return min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
+}
+
+static struct depthwise plan(const struct correlation *c, int threads)
+{
+    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .vectors = ceil_div(c->groups, c->kernels->vl)};
+    const int64_t vector_bytes = c->kernels->vl * (int64_t)c->kernels->item;
+    const int64_t row_bytes = min64(reach(c, 1, c->ow), c->ow * c->taps[1]) * c->taps[0] * vector_bytes;
+    const int64_t in_cache = max64(ROW_BYTES / row_bytes, 1);
+    const struct image image = all_channels(c);
+    const struct window all = window_of(c, 0, c->oh);
+    const bool copy = c->x.mode != CHANCONV_ZEROS && !inside(&image, &all);
+    d.clip = c->x.mode == CHANCONV_ZEROS && !inside(&image, &all);
+    d.chunks = limit_chunks(&d, ceil_div(d.vectors, in_cache));
+    d.rows = copy ? rows_of_band(c, &image) : c->oh;
+    const int64_t units = c->x.n * d.chunks * ceil_div(c->oh, d.rows);
+    if (threads > 1 && units < 4 * threads) {
+        d.rows = max64(ceil_div(d.rows * units, 4 * threads), min64(4, c->oh));
+    }
+    d.row_blocks = ceil_div(c->oh, d.rows);
+    d.rows = ceil_div(c->oh, d.row_blocks);
+    const struct window first = window_of(c, 0, d.rows);
+    d.band_elements = copy ? band_elements(&image, &first) : 0;
+    if (copy) {
+        d.chunks = 1;
+    }
+    return d;
+}
+
+static int64_t packed_elements(const struct depthwise *d)
+{
+    return d->vectors * d->c.kernels->vl * d->c.taps[0] * d->c.taps[1];
+}
+
+static int64_t depthwise_bytes(const struct depthwise *d, int threads)
+{
+    return (packed_elements(d) + threads * d->band_elements) * (int64_t)d->c.kernels->item;
+}
+
+/* ---- Forward and gradient of x: the work ------------------------------------------------------------------------- */
+
+/* The kernel as [vector][taps][lane]; the last vector ends with the last channel. Returns whether all is finite. */
+static bool pack_kernel(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const struct kernels *kernels = c->kernels;
+    char *dst = d->packed;
+    bool finite = true;
+    for (int64_t v = 0; v < d->vectors; v++) {
+        const int64_t channel = min64(v * kernels->vl, c->groups - kernels->vl);
+        for (int64_t r = 0; r < c->taps[0]; r++) {
+            finite &= kernels->pack(dst, kernels->vl, at(c->kernel, r * c->kernel_tap[0] + channel, kernels->item),
+                                    c->taps[1], kernels->vl, c->kernel_tap[1], 1);
+            dst = at(dst, c->taps[1] * kernels->vl, kernels->item);
+        }
+    }
+    return finite;
+}
+
+/* The rows of taps of output row i that meet x: *first to *end - 1. */
+static void existing_taps(const struct depthwise *d, int64_t i, int64_t *first, int64_t *end)
+{
+    const struct correlation *c = &d->c;
+    const int64_t top = i * c->stride[0] + c->origin[0], step = c->dilation[0];
+    *first = 0;
+    *end = c->taps[0];
+    if (!d->band_elements) {
+        *first = top < 0 ? min64(ceil_div(-top, step), c->taps[0]) : 0;
+        *end = top < c->x.h ? max64(min64(ceil_div(c->x.h - top, step), c->taps[0]), *first) : *first;
+    }
+}
+
+/* The strips along one output row. strip: set up for the block; band: its rows of x. */
+static void run_row(const struct depthwise *d, const struct band *band, struct strip *strip, int64_t i, char *y)
+{
+    const struct correlation *c = &d->c;
+    const size_t item = c->kernels->item;
+    const int64_t outputs = d->kernel->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
+    int64_t first, end;
+    existing_taps(d, i, &first, &end);
+    strip->rows = end - first;
+    strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
+    for (int64_t done = 0; done < c->ow; done += outputs) {
+        const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
+        strip->column = left - (d->band_elements ? band->left : 0);
+        strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
+        strip->y = at(y, col * c->y_pixel, item);
+        d->kernel->run(strip);
+    }
+}
+
+/* x as the strips find it: in place, or rows with their padding written out. */
+static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, int64_t rows, int lane)
+{
+    const struct correlation *c = &d->c;
+    const struct image image = all_channels(c);
+    const struct window window = d->band_elements ? window_of(c, row, rows) : (struct window){0};
+    return take_band(&image, n, &window, d->band_elements > 0, at(d->bands, lane * d->band_elements, image.item));
+}
+
+/* Unit i: chunks fastest, then rows, images. */
+static void run_unit(void *data, int lane, int64_t i)
+{
+    const struct depthwise *d = data;
+    const struct correlation *c = &d->c;
+    const int64_t chunk = i % d->chunks, row = i / d->chunks % d->row_blocks * d->rows;
+    const int64_t n = i / d->chunks / d->row_blocks, rows = min64(d->rows, c->oh - row);
+    const struct band band = band_of(d, n, row, rows, lane);
+    struct strip strip = {
+        .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
+        .channels = c->groups, .taps = c->taps[1], .width = d->band_elements ? INT64_MAX / 2 : c->x.w,
+        .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
+        .kernel_vector = c->taps[0] * c->taps[1] * c->kernels->vl, .bias = c->bias, .y_pixel = c->y_pixel,
+    };
+    const int64_t first = strip.vector * c->kernels->vl, end = min64(strip.vectors * c->kernels->vl, c->groups);
+    for (int64_t oh = row; oh < row + rows; oh++) {
+        char *y = at(c->y, n * c->y_image + oh * c->y_row, c->kernels->item);
+        run_row(d, &band, &strip, oh, y);
+        if (c->activation.kind != CHANCONV_IDENTITY) {
+            activate_row(c->kernels, &c->activation, at(y, first, c->kernels->item), c->ow, end - first, c->y_pixel);
+        }
+    }
+}
+
+static chanconv_status depthwise_correlate(chanconv_context *context, const struct correlation *c)
+{
+    if (c->x.n == 0 || c->oh < 1 || c->ow < 1) {
+        return CHANCONV_OK;
+    }
+    const int threads = worthwhile_threads(context, correlation_flops(c));
+    struct depthwise d = plan(c, threads);
+    const size_t bytes = (size_t)depthwise_bytes(&d, threads);
+    d.packed = take_scratch(context, bytes);
+    if (!d.packed) {
+        return CHANCONV_NO_MEMORY;
+    }
+    d.bands = at(d.packed, packed_elements(&d), c->kernels->item);
+    const bool finite = pack_kernel(&d), possible = finite || !d.clip;
+    if (possible) {
+        run_units(context, threads, c->x.n * d.row_blocks * d.chunks, run_unit, &d);
+    }
+    release_scratch(context, d.packed, bytes);
+    return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
+}
+
+static int64_t correlate_bytes(const struct correlation *c, int threads)
+{
+    if (c->oh < 1 || c->ow < 1) {
+        return 0;
+    }
+    const struct depthwise d = plan(c, threads);
+    return depthwise_bytes(&d, threads);
+}
+
+static const struct correlator correlator = {depthwise_correlate, correlate_bytes};
+
+/* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
+
+/* Work is cut into splits of the rows of all images, each with sums of its own, and vectors. Splits follow from the
+ * shape. */
+enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
+
+struct gradient {
+    const struct geometry *g;
+    const struct kernels *kernels;
+    const struct tap_sums_kernel *kernel;
+    struct image x;
+    const void *grad_y;
+    int64_t vectors, splits;
+    int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
+    int64_t rows;               /* rows of outputs that stay in the cache while the parts go by */
+    int64_t band_elements;      /* of a lane: 0 if x is read in place */
+    void *sums, *bands;         /* sums: [split][vector][tap][lane] */
+};
+
+static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
+{
+    const struct tap_sums_kernel *best = NULL;
+    double least = 0;
+    for (const struct tap_sums_kernel *k = kernels->tap_sums; k->run; k++) {
+        const bool near = k->taps == g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
+        if (k->rows > 0 && (!near || k->outputs > g->ow)) {
+            continue;
+        }
+        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. */
+        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)ceil_div(g->kh, max64(k->rows, 1));
+        const double cost = k->rows ? strips * (k->outputs * g->kh * g->kw + parts * (2 * k->outputs + 8))
+                                    : (double)(g->ow * ceil_div(g->kh * g->kw, k->taps)) * (2 * k->taps + 2);
+        if (!best || cost < least) {
+            best = k;
+            least = cost;
+        }
+    }
+    return best;
+}
+
+static int64_t reach_of(const struct geometry *g, int axis, int64_t outputs)
+{
+    return (outputs - 1) * g->stride[axis] + ((axis ? g->kw : g->kh) - 1) * g->dilation[axis] + 1;
+}
+
+static struct window gradient_window(const struct geometry *g, int64_t row, int64_t rows)
+{
+    const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
+    return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
+}
+
+static struct gradient plan_gradient(const struct geometry *g)
+{
+    const struct kernels *kernels = kernels_for(g->dtype);
+    struct gradient d = {
+        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->c, kernels->vl),
+        .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
+              .image = g->x_image, .mode = g->mode, .item = g->item},
+        .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
+    };
+    const struct window all = gradient_window(g, 0, g->oh);
+    const bool near = d.kernel->rows > 0;
+    const int64_t vector_bytes = kernels->vl * (int64_t)g->item;
+    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
+    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
+    d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
+    d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
+    d.rows = min64(max64(ROW_BYTES / row_bytes, 1), g->oh);
+    if (g->mode != CHANCONV_ZEROS && !inside(&d.x, &all)) {
+        const struct window first = gradient_window(g, 0, d.rows);
+        d.band_elements = band_elements(&d.x, &first);
+    }
+    return d;
+}
+
+static int64_t vector_taps(const struct gradient *d) { return d->g->kh * d->g->kw; }
+
+static int64_t sums_elements(const struct gradient *d)
+{
+    return d->splits * d->vectors * vector_taps(d) * d->kernels->vl;
+}
+
+static int64_t gradient_bytes(const struct gradient *d, int threads)
+{
+    return (sums_elements(d) + threads * d->band_elements) * (int64_t)d->g->item;
+}
+
+/* Part i of the taps. A last part that has fewer rows begins earlier and leaves out those that have had their turn. */
+static void run_part(const struct gradient *d, struct tap_sums sums, int64_t i)
+{
+    const struct geometry *g = d->g;
+    const int64_t vl = d->kernels->vl;
+    if (d->kernel->rows) {
+        const int64_t r = min64(i * d->kernel->rows, g->kh - d->kernel->rows);
+        sums.skipped = i * d->kernel->rows - r;
+        sums.row += r * g->dilation[0];
+        sums.x = at(sums.x, r * sums.x_row, g->item);
+        sums.sums = at(sums.sums, r * g->kw * vl, g->item);
+    } else {
+        sums.first_tap = i * d->part_taps;
+        sums.taps = min64(d->part_taps, vector_taps(d) - sums.first_tap);
+        sums.sums = at(sums.sums, sums.first_tap * vl, g->item);
+    }
+    d->kernel->run(&sums);
+}
+
+/* Adds what output rows row .. row + rows - 1 of image n give to a vector's sums. */
+static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, void *band_buffer,
+                     void *sums)
+{
+    const struct geometry *g = d->g;
+    const bool copy = d->band_elements > 0;
+    const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
+    const struct window window = copy ? gradient_window(g, row, rows) : (struct window){0};
+    struct image x = d->x;
+    x.data = at(x.data, channel, g->item);
+    const struct band band = take_band(&x, n, &window, copy, band_buffer);
+    const struct tap_sums all = {
+        .rows = rows, .cols = g->ow, .y = at(d->grad_y, n * g->y_image + row * g->y_row + channel, g->item),
+        .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
+        .x = at(band.base, (top - band.top) * band.row + (left - band.left) * band.pixel, g->item),
+        .x_pixel = band.pixel, .row = copy ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
+        .height = copy ? window.bottom - window.top : g->h, .column = copy ? 0 : left,
+        .width = copy ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
+        .tap_cols = g->kw, .sums = sums,
+    };
+    for (int64_t i = 0; i < d->parts; i++) {
+        run_part(d, all, i);
+    }
+}
+
+/* Unit i: splits fastest, then vectors. */
+static void run_sums(void *data, int lane, int64_t i)
+{
+    const struct gradient *d = data;
+    const struct geometry *g = d->g;
+    const int64_t split = i % d->splits, vector = i / d->splits, all = g->n * g->oh;
+    const int64_t channel = min64(vector * d->kernels->vl, g->c - d->kernels->vl);
+    const int64_t elements = vector_taps(d) * d->kernels->vl;
+    void *sums = at(d->sums, (split * d->vectors + vector) * elements, g->item);
+    void *band = at(d->bands, lane * d->band_elements, g->item);
+    const int64_t end = all * (split + 1) / d->splits;
+    memset(sums, 0, (size_t)elements * g->item);
+    for (int64_t row = all * split / d->splits; row < end;) {
+        const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
+        run_rows(d, channel, row / g->oh, oh, rows, band, sums);
+        row += rows;
+    }
+}
+
+/* Adds the splits up, in order, and writes the gradient. Returns whether all of it is finite. */
+static bool finish_sums(const struct gradient *d, void *grad_kernel)
+{
+    const struct geometry *g = d->g;
+    const int64_t vl = d->kernels->vl, elements = d->vectors * vector_taps(d) * vl;
+    for (int64_t split = 1; split < d->splits; split++) {
+        d->kernels->add(elements, at(d->sums, split * elements, g->item), d->sums);
+    }
+    for (int64_t i = 0; i < d->vectors * vector_taps(d); i++) {
+        const int64_t channel = min64(i / vector_taps(d) * vl, g->c - vl);
+        memcpy(at(grad_kernel, i % vector_taps(d) * g->c + channel, g->item), at(d->sums, i * vl, g->item),
+               (size_t)vl * g->item);
+    }
+    return d->kernels->finite(elements, d->sums);
+}
+
+static chanconv_status gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
+{
+    struct gradient d = plan_gradient(g);
+    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->c);
+    const int threads = worthwhile_threads(context, flops);
+    const size_t bytes = (size_t)gradient_bytes(&d, threads);
+    d.x.data = arrays->x;
+    d.grad_y = arrays->y;
+    d.sums = take_scratch(context, bytes);
+    if (!d.sums) {
+        return CHANCONV_NO_MEMORY;
+    }
+    d.bands = at(d.sums, sums_elements(&d), g->item);
+    run_units(context, threads, d.splits * d.vectors, run_sums, &d);
+    const bool finite = finish_sums(&d, arrays->out);
+    release_scratch(context, d.sums, bytes);
+    return finite ? CHANCONV_OK : kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
+}
+
+/* ---- The algorithm ----------------------------------------------------------------------------------------------- */
+
+/* Whether every output sees some of x in this axis: a NaN in grad_y then shows in the sums, whatever is left out. */
+static bool sees_x(const struct geometry *g, int axis)
+{
+    const int64_t outputs = axis ? g->ow : g->oh, taps = axis ? g->kw : g->kh, size = axis ? g->w : g->h;
+    for (int64_t i = 0; i < outputs; i++) {
+        const int64_t first = i * g->stride[axis] - g->pad[axis][0], step = g->dilation[axis];
+        const int64_t tap = first < 0 ? ceil_div(-first, step) : 0;
+        if (tap >= taps || first + tap * step >= size) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *decline(const struct geometry *g, chanconv_pass pass)
+{
+    if (g->groups != g->c || g->k != g->c) {
+        return "it has kernels for one kernel per channel alone";
+    }
+    if (g->c < kernels_for(g->dtype)->vl) {
+        return "there are fewer channels than a vector has";
+    }
+    if (pass == CHANCONV_GRAD_KERNEL && g->mode == CHANCONV_ZEROS && !(sees_x(g, 0) && sees_x(g, 1))) {
+        return "some outputs see nothing but padding";
+    }
+    return NULL;
+}
+
+static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+                           const struct arrays *arrays)
+{
+    if (pass == CHANCONV_GRAD_X) {
+        return gradient_of_x(context, g, arrays, &correlator);
+    }
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        return gradient(context, g, arrays);
+    }
+    const struct correlation c = forward_correlation(g, arrays);
+    const chanconv_status status = depthwise_correlate(context, &c);
+    return status == CORRELATE_NOT_FINITE ? algorithm_gemm.run(context, g, pass, arrays) : status;
+}
+
+static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
+{
+    const struct arrays none = {0};
+    const struct correlation c = forward_correlation(g, &none);
+    plan->tile[1] = (int32_t)c.kernels->vl;
+    if (g->n == 0) {
+        return;
+    }
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        const struct gradient d = plan_gradient(g);
+        plan->tile[0] = (int32_t)d.part_taps;
+        plan->workspace_bytes = gradient_bytes(&d, plan->threads);
+        return;
+    }
+    plan->tile[0] = choose_strip(&c)->outputs;
+    plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
+                                                     : gradient_of_x_bytes(g, plan->threads, &correlator);
+}
+
+const struct algorithm algorithm_depthwise = {
+    .id = CHANCONV_DIRECT, .decline = decline, .plan = plan_pass, .run = run,
+};

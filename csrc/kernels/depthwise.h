@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Depthwise convolution: every channel has a kernel of its own, so channels lie across the vector and nothing is summed
+ * over them. struct strip and struct tap_sums (internal.h) are the contracts.
+ *
+ * Columns outside of x are skipped by a branch each, which the processor foresees: that costs less than a copy of x with
+ * its padding written out, and saves the arithmetic on zeros.
+ */
+
+/* One bit for each of the columns column .. column + count - 1 that exists, count <= 63. */
+INLINE uint64_t NAME(existing)(int64_t column, int64_t count, int64_t width)
+{
+    const int64_t low = max64(-column, 0), high = min64(width - column, count);
+    return low < high ? (UINT64_C(1) << high) - (UINT64_C(1) << low) : 0;
+}
+
+/* ---- Forward ----------------------------------------------------------------------------------------------------- */
+
+INLINE int64_t NAME(first_channel)(const struct strip *t, int64_t vector)
+{
+    return min64(vector * NAME(VL), t->channels - NAME(VL));
+}
+
+INLINE void NAME(begin_strip)(const struct strip *t, int64_t channel, NAME(vec) *acc, const int outputs)
+{
+    NAME(vec) bias = {0};
+    if (t->bias) {
+        bias = *(const NAME(vec) *)((const REAL *)t->bias + channel);
+    }
+    UNROLL for (int i = 0; i < outputs; i++) {
+        acc[i] = bias;
+    }
+}
+
+INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(vec) *acc, const int outputs)
+{
+    REAL *y = (REAL *)t->y + channel;
+    UNROLL for (int i = 0; i < outputs; i++, y += t->y_pixel) {
+        *(NAME(vec) *)y = acc[i];
+    }
+}
+
+/* Neighbouring taps: each column of x is loaded once for all the outputs that see it. */
+INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride, const int outputs)
+{
+    const int columns = (outputs - 1) * stride + taps;
+    const uint64_t exists = NAME(existing)(t->column, columns, t->width);
+    const int64_t x_pixel = t->x_pixel;
+    for (int64_t v = t->vector; v < t->vectors; v++) {
+        const int64_t channel = NAME(first_channel)(t, v);
+        const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
+        const REAL *row = (const REAL *)t->x + channel;
+        NAME(vec) acc[STRIP_MAX], weight[STRIP_TAPS_MAX];
+        NAME(begin_strip)(t, channel, acc, outputs);
+        for (int64_t r = 0; r < t->rows; r++, row += t->x_row, w += taps * NAME(VL)) {
+            const REAL *x = row;
+            uint64_t bits = exists;
+            PIN_BITS(bits);
+            UNROLL for (int s = 0; s < taps; s++) {
+                weight[s] = *(const NAME(vec) *)(w + s * NAME(VL));
+            }
+            UNROLL for (int j = 0; j < columns; j++, x += x_pixel) {
+                if (__builtin_expect(bits >> j & 1, 1)) {
+                    NAME(vec) value = *(const NAME(vec) *)x;
+                    PIN(value);
+                    UNROLL for (int s = 0; s < taps; s++) {
+                        if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
+                            acc[(j - s) / stride] += value * weight[s];
+                        }
+                    }
+                }
+            }
+        }
+        NAME(end_strip)(t, channel, acc, outputs);
+    }
+}
+
+/* Any taps, stride and dilation. */
+INLINE void NAME(any_strip)(const struct strip *t, const int outputs)
+{
+    const int64_t step = t->stride * t->x_pixel, last = (outputs - 1) * t->stride;
+    for (int64_t v = t->vector; v < t->vectors; v++) {
+        const int64_t channel = NAME(first_channel)(t, v);
+        const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
+        const REAL *row = (const REAL *)t->x + channel;
+        NAME(vec) acc[STRIP_MAX];
+        NAME(begin_strip)(t, channel, acc, outputs);
+        for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
+            const REAL *x = row;
+            int64_t column = t->column;
+            for (int64_t s = 0; s < t->taps; s++, w += NAME(VL)) {
+                const NAME(vec) weight = *(const NAME(vec) *)w;
+                if (column >= 0 && column + last < t->width) {
+                    UNROLL for (int i = 0; i < outputs; i++) {
+                        acc[i] += *(const NAME(vec) *)(x + i * step) * weight;
+                    }
+                } else {
+                    UNROLL for (int i = 0; i < outputs; i++) {
+                        if ((uint64_t)(column + i * t->stride) < (uint64_t)t->width) {
+                            acc[i] += *(const NAME(vec) *)(x + i * step) * weight;
+                        }
+                    }
+                }
+                column += t->dilation;
+                x += t->dilation * t->x_pixel;
+            }
+        }
+        NAME(end_strip)(t, channel, acc, outputs);
+    }
+}
+
+/* S(taps, stride, outputs) for neighbouring taps, A(outputs) for any. */
+#define STRIPS(S, A)                                                                                       \
+    S(3, 1, 14) S(3, 1, 8) S(3, 1, 7) S(3, 1, 4) S(3, 2, 8) S(3, 2, 7) S(3, 2, 4)                          \
+    S(5, 1, 8) S(5, 1, 7) S(5, 1, 4) S(5, 2, 8) S(5, 2, 7) S(5, 2, 4)                                      \
+    S(7, 1, 8) S(7, 1, 7) S(7, 1, 4) S(7, 2, 7) S(7, 2, 4)                                                 \
+    A(8) A(4) A(2) A(1)
+
+#define DEFINE_STRIP(taps, stride, outputs)                                                   \
+    TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
+    {                                                                                         \
+        NAME(strip)(t, taps, stride, outputs);                                                \
+    }
+#define DEFINE_ANY_STRIP(outputs)                                                             \
+    TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
+    {                                                                                         \
+        NAME(any_strip)(t, outputs);                                                          \
+    }
+STRIPS(DEFINE_STRIP, DEFINE_ANY_STRIP)
+
+#define TABLE_STRIP(taps, stride, outputs) {taps, stride, outputs, NAME(strip_##taps##_##stride##_##outputs)},
+#define TABLE_ANY_STRIP(outputs) {0, 0, outputs, NAME(strip_any_##outputs)},
+static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_ANY_STRIP){0}};
+
+#undef DEFINE_STRIP
+#undef DEFINE_ANY_STRIP
+#undef TABLE_STRIP
+#undef TABLE_ANY_STRIP
+#undef STRIPS
+
+/* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
+
+/* Neighbouring taps in `rows` rows: some outputs' grad_y stays in registers while x slides past. A last strip that
+ * would run over the end begins earlier instead, with zeros for the outputs that have had their turn. */
+INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const int taps, const int stride,
+                                const int outputs)
+{
+    const int columns = (outputs - 1) * stride + taps;
+    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
+    UNROLL for (int tap = 0; tap < rows * taps; tap++) {
+        acc[tap] = sums[tap];
+    }
+    for (int64_t i = 0; i < t->rows; i++) {
+        const REAL *y_row = (const REAL *)t->y + i * t->y_row, *x_row = (const REAL *)t->x + i * t->x_step;
+        for (int64_t done = 0; done < t->cols; done += outputs) {
+            const int64_t col = min64(done, t->cols - outputs);
+            const uint64_t exists = NAME(existing)(t->column + col * stride, columns, t->width);
+            UNROLL for (int j = 0; j < outputs; j++) {
+                g[j] = (NAME(vec)){0};
+                if (col + j >= done) {
+                    g[j] = *(const NAME(vec) *)(y_row + (col + j) * t->y_pixel);
+                }
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                const int64_t row = t->row + i * t->row_step + r * t->row_tap;
+                const REAL *x = x_row + r * t->x_row + col * stride * t->x_pixel;
+                uint64_t bits = exists;
+                if (row < 0 || row >= t->height || r < t->skipped) {
+                    continue;
+                }
+                PIN_BITS(bits);
+                UNROLL for (int j = 0; j < columns; j++, x += t->x_pixel) {
+                    if (__builtin_expect(bits >> j & 1, 1)) {
+                        NAME(vec) value = *(const NAME(vec) *)x;
+                        PIN(value);
+                        UNROLL for (int s = 0; s < taps; s++) {
+                            if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
+                                acc[r * taps + s] += value * g[(j - s) / stride];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    UNROLL for (int tap = 0; tap < rows * taps; tap++) {
+        sums[tap] = acc[tap];
+    }
+}
+
+/* `count` taps anywhere; where a kernel has fewer left, the last one is computed more than once. */
+INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
+{
+    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX];
+    int64_t offset[SUM_TAPS_MAX], row[SUM_TAPS_MAX], column[SUM_TAPS_MAX];
+    int64_t left = INT64_MAX, right = INT64_MIN, top = INT64_MAX, bottom = INT64_MIN;
+    for (int i = 0; i < count; i++) {
+        const int64_t tap = t->first_tap + min64(i, t->taps - 1);
+        const int64_t r = tap / t->tap_cols, s = tap % t->tap_cols;
+        offset[i] = r * t->x_row + s * t->dilation * t->x_pixel;
+        row[i] = t->row + r * t->row_tap;
+        column[i] = t->column + s * t->dilation;
+        left = min64(left, column[i]);
+        right = max64(right, column[i]);
+        top = min64(top, row[i]);
+        bottom = max64(bottom, row[i]);
+    }
+    UNROLL for (int i = 0; i < count; i++) {
+        acc[i] = sums[min64(i, t->taps - 1)];
+    }
+    for (int64_t o = 0; o < t->rows; o++) {
+        const REAL *y = (const REAL *)t->y + o * t->y_row, *x = (const REAL *)t->x + o * t->x_step;
+        const int64_t down = o * t->row_step;
+        const bool whole = top + down >= 0 && bottom + down < t->height;
+        for (int64_t j = 0; j < t->cols; j++, y += t->y_pixel, x += t->stride * t->x_pixel) {
+            const int64_t along = j * t->stride;
+            const NAME(vec) g = *(const NAME(vec) *)y;
+            if (whole && left + along >= 0 && right + along < t->width) {
+                UNROLL for (int i = 0; i < count; i++) {
+                    acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                }
+            } else {
+                UNROLL for (int i = 0; i < count; i++) {
+                    if ((uint64_t)(row[i] + down) < (uint64_t)t->height &&
+                        (uint64_t)(column[i] + along) < (uint64_t)t->width) {
+                        acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                    }
+                }
+            }
+        }
+    }
+    for (int i = 0; i < t->taps; i++) {
+        sums[i] = acc[i];
+    }
+}
+
+/* S(rows, taps, stride, outputs) for neighbouring taps, A(taps) for any. */
+#define TAP_SUMS(S, A) \
+    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 4) S(2, 5, 1, 7) S(3, 5, 1, 7) S(2, 5, 1, 4) S(3, 5, 1, 4) \
+    S(2, 5, 2, 4) S(3, 5, 2, 4) S(2, 7, 1, 7) S(3, 7, 1, 7) S(1, 7, 1, 4) S(2, 7, 1, 4) A(9) A(4)
+
+#define DEFINE_TAP_SUMS(rows, taps, stride, outputs)                                                             \
+    TARGET static void NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t)           \
+    {                                                                                                            \
+        NAME(tap_sums_near)(t, rows, taps, stride, outputs);                                                     \
+    }
+#define DEFINE_TAP_SUMS_ANY(taps)                                                                                \
+    TARGET static void NAME(tap_sums_any_##taps)(const struct tap_sums *t)                                       \
+    {                                                                                                            \
+        NAME(tap_sums_any)(t, taps);                                                                             \
+    }
+TAP_SUMS(DEFINE_TAP_SUMS, DEFINE_TAP_SUMS_ANY)
+
+#define TABLE_TAP_SUMS(rows, taps, stride, outputs) \
+    {rows, taps, stride, outputs, NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)},
+#define TABLE_TAP_SUMS_ANY(taps) {0, taps, 0, 1, NAME(tap_sums_any_##taps)},
+static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS, TABLE_TAP_SUMS_ANY){0}};
+
+#undef DEFINE_TAP_SUMS
+#undef DEFINE_TAP_SUMS_ANY
+#undef TABLE_TAP_SUMS
+#undef TABLE_TAP_SUMS_ANY
+#undef TAP_SUMS
