@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the three passes should give: sums of matrix products in float64, tap by tap, and how far a result is from it."""
+"""The three passes as sums of matrix products in float64, tap by tap, and how far a result is from them."""
 from dataclasses import dataclass
 
 import numpy as np

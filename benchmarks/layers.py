@@ -149,7 +149,7 @@ LAYERS = tuple(Layer(*row) for row in (
 
 
 def select(patterns, batch=None):
-    """The layers whose names match one of the shell patterns, in the order of the table; with `batch` images if given."""
+    """The layers of the table whose names match one of the shell patterns; with `batch` images if given."""
     chosen = [layer for layer in LAYERS if any(fnmatch(layer.name, pattern) for pattern in patterns)]
     if not chosen:
         raise ValueError(f"no layer matches {' '.join(patterns)}; there are {' '.join(x.name for x in LAYERS)}")

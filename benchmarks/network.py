@@ -205,7 +205,7 @@ def main(argv=None):
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--sample", type=float, default=0.02, help="least length of a sample in seconds")
-    parser.add_argument("--clock", default="wall", choices=CLOCKS, help="cpu: for one thread on a machine that others use")
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help="cpu: one thread's, where others compute")
     options = parser.parse_args(argv)
     try:
         import torch

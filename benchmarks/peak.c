@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Enough to hide a latency of 4 cycles on all units there are (2 on x86, 4 on ARM), and few enough that they, the factor
- * and a product stay in the 16 or 32 registers. */
+/* Enough to hide a latency of 4 cycles on all units there are (2 on x86, 4 on ARM), and few enough that they, the
+ * factor and a product stay in the 16 or 32 registers. */
 #if defined(__x86_64__)
 enum { CHAINS = 14 };
 #else

@@ -33,7 +33,8 @@ def processor():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
 
 
 def gflops(record, name="chanconv"):
@@ -64,12 +65,13 @@ def geometric_mean(values):
 
 def heading(about):
     """What was measured, on what, in a few lines."""
-    lines = [f"{about['processor']}, {about['dtype']}, {about['by']} of {about['rounds']} rounds, {about['clock']} time", ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
+    lines = [f"{about['processor']}, {about['dtype']}; {about['clock']} time, {about['by']} of {about['rounds']} rounds",
+             ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
     for threads, rate in about.get("peak_gflops", {}).items():
         lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
                      f"copy {about['copy_gbytes'][threads]:.0f} GB/s")
     if about["load"] and about["load"][0] > 0.5:
-        lines.append(f"NOTE: others use this machine (load {about['load'][0]:.1f}): figures of several threads mean little")
+        lines.append(f"NOTE: others use this machine (load {about['load'][0]:.1f}): distrust figures of several threads")
     return "\n".join(lines)
 
 
@@ -142,7 +144,8 @@ def main(argv=None):
     print(heading(written["about"]))
     for threads in dict.fromkeys(record["threads"] for record in written["records"]):
         some = [record for record in written["records"] if record["threads"] == threads]
-        print(f"\n{threads} thread(s): algorithm, % of peak, ratio to the best peer\n\n{layer_table(some)}\n{summary(some)}")
+        print(f"\n{threads} thread(s): algorithm, % of peak, ratio to the best peer\n")
+        print(layer_table(some), summary(some), sep="\n")
 
 
 if __name__ == "__main__":

@@ -158,7 +158,8 @@ def main(argv=None):
     if use:
         print(memory.table(use))
     if options.json:
-        options.json.write_text(json.dumps({"about": about, "records": records, "memory": use, "wrong": wrong}, indent=1))
+        written = {"about": about, "records": records, "memory": use, "wrong": wrong}
+        options.json.write_text(json.dumps(written, indent=1))
     return 1 if wrong else 0
 
 
