@@ -43,16 +43,6 @@
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
-/* Holds a loaded vector in its register: else GCC reads memory again for each of its products, which is slow where vectors
- * cross cache lines. */
-#if defined(__x86_64__)
-#define PIN(vector) __asm__("" : "+v"(vector))
-#elif defined(__aarch64__)
-#define PIN(vector) __asm__("" : "+w"(vector))
-#else
-#define PIN(vector) (void)(vector)
-#endif
-
 /* Makes every test of a bit a test of that one register: else GCC keeps a register, or memory, for each of them. */
 #define PIN_BITS(bits) __asm__ volatile("" : "+r"(bits))
 
