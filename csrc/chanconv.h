@@ -93,9 +93,9 @@ typedef struct chanconv_context_options {
      * are done. NULL: the library's own threads. */
     void (*parallel_for)(void *host, int64_t count, chanconv_task task, void *task_data);
     void *host;               /* handed to the three callbacks */
-    /* Both or neither. allocate: at least `bytes` bytes, best aligned to 64, or NULL. The library aligns blocks that are
-     * not, for which it asks for 128 bytes more than it needs. release: with the same address and number of bytes. They
-     * may be called from any thread, and must return: no C++ exception, no longjmp(). */
+    /* Both or neither. allocate: at least `bytes` bytes, best aligned to 64, or NULL. The library aligns blocks that
+     * are not, for which it asks for 128 bytes more than it needs. release: with the same address and number of bytes.
+     * They may be called from any thread, and must return: no C++ exception, no longjmp(). */
     void *(*allocate)(void *host, size_t bytes);
     void (*release)(void *host, void *block, size_t bytes);
 } chanconv_context_options;
