@@ -17,6 +17,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Tests of an instruction set are skipped where the processor lacks it: that shall not go unnoticed."""
+    missing = [name for name in _chanconv.isa_compiled() if name not in _chanconv.isa_available()]
+    if missing:
+        terminalreporter.write_line(f"Compiled in but not run, as this processor lacks it: {', '.join(missing)}")
+
+
 @pytest.fixture(params=_chanconv.isa_compiled())
 def isa(request):
     """Every instruction set that was compiled in, in use for one test."""
