@@ -65,13 +65,14 @@ def geometric_mean(values):
 
 def heading(about):
     """What was measured, on what, in a few lines."""
-    lines = [f"{about['processor']}, {about['dtype']}; {about['clock']} time, {about['by']} of {about['rounds']} rounds",
+    how = f"{about['clock']} time, {about['by']} of {about['rounds']} rounds"
+    lines = [f"{about['processor']}, {about['dtype']}; {how}",
              ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
     for threads, rate in about.get("peak_gflops", {}).items():
         lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
                      f"copy {about['copy_gbytes'][threads]:.0f} GB/s")
     if about["load"] and about["load"][0] > 0.5:
-        lines.append(f"NOTE: others use this machine (load {about['load'][0]:.1f}): distrust figures of several threads")
+        lines.append(f"NOTE: load {about['load'][0]:.1f}, others use this machine: distrust figures of several threads")
     return "\n".join(lines)
 
 
