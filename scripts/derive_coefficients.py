@@ -139,15 +139,16 @@ def mills(a):
     return mp.erfc(a / mp.sqrt(2)) * mp.exp(a * a / 2) / 2
 
 
-MILLS_CENTRE = mpf(4)
-MILLS_END = {"f32": mpf(15), "f64": mpf(40)}
+NORMAL_CENTRE = {"f32": mpf("3.25"), "f64": mpf("3.5")}  # c: by trial, for small errors of the rounded polynomials
+NORMAL_END = {"f32": mpf(15), "f64": mpf(40)}  # a e^(-a^2 / 2) is less than half the smallest float from here on
 
 
-@functools.cache
-def mills_of(s):
-    """(a + c) mills(a) as a function of s = (a - c) / (a + c)."""
-    a = MILLS_CENTRE * (1 + s) / (1 - s)
-    return (a + MILLS_CENTRE) * mills(a)
+def bell_slope(a):
+    """(1 - Phi(a) - a Phi'(a)) e^(a^2 / 2)."""
+    return mills(a) - a / mp.sqrt(2 * mp.pi)
+
+
+GELU_LOWEST = mp.findroot(bell_slope, mpf("0.75"))  # gelu(-a) is least here
 
 
 FLOOR = mpf("0.001")  # keeps weights off zero
@@ -172,12 +173,23 @@ def polynomials():
     ]
 
 
-def mills_polynomial(suffix):
-    """The one whose interval depends on the type: x of f32 need no a above 15."""
-    end = MILLS_END[suffix]
-    high = (end - MILLS_CENTRE) / (end + MILLS_CENTRE)
-    return Polynomial("MILLS", "(a + 4) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 4) / (a + 4), relative",
-                      mills_of, lambda s: 1 / mills_of(s), mpf(-1), high, (11, 24))
+def normal_polynomials(suffix):
+    """Those whose interval depends on the type, in s = (a - c) / (a + c)."""
+    centre, end = NORMAL_CENTRE[suffix], NORMAL_END[suffix]
+
+    def in_s(f):
+        return functools.cache(lambda s: f(centre * (1 + s) / (1 - s)))
+
+    def relative(name, text, f, counts):
+        return Polynomial(name, text, f, lambda s: 1 / f(s), mpf(-1), (end - centre) / (end + centre), counts)
+
+    c = mp.nstr(centre, 3)
+    tail_text = f"(a + {c}) (1 - Phi(a)) e^(a^2 / 2) in s = (a - {c}) / (a + {c}), relative"
+    slope_text = "(1 - Phi(a) - a Phi'(a)) e^(a^2 / 2) / (GELU_LOWEST - a) in the same s, relative"
+    return [
+        relative("NORMAL_TAIL", tail_text, in_s(lambda a: (a + centre) * mills(a)), (11, 24)),
+        relative("NORMAL_SLOPE", slope_text, in_s(lambda a: bell_slope(a) / (GELU_LOWEST - a)), (11, 24)),
+    ]
 
 
 # ---- The file --------------------------------------------------------------------------------------------------------
@@ -223,21 +235,24 @@ def constant_lines(suffix):
     slope_high, slope_low = split(slope, bits, bits // 2)
     cubic = slope * mpf("0.044715")
     cubic_high, cubic_low = split(cubic, bits, bits // 2)
+    lowest, lowest_low = split(GELU_LOWEST, bits, bits)
     selu_alpha, selu_scale = mpf("1.6732632423543772848170429916717"), mpf("1.0507009873554804934193349852946")
     constants = [
-        ("MILLS_CENTRE", "", MILLS_CENTRE),
-        ("NORMAL_END", "Phi(-a) a is 0 from here on", MILLS_END[suffix]),
-        ("GELU_TANH_END", "... and gelu_tanh(-a) from here on", mpf(11 if suffix == "f32" else 22)),
+        ("NORMAL_CENTRE", "", NORMAL_CENTRE[suffix]),
+        ("NORMAL_END", "gelu(-a) is 0 from here on", NORMAL_END[suffix]),
+        ("GELU_LOWEST", "-GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least", lowest),
+        ("GELU_LOWEST_LOW", "", lowest_low),
         ("LOG2_E", "1 / ln 2", rounded(1 / mp.ln2, bits)),
         ("LN2_HIGH", "ln 2 = LN2_HIGH + LN2_LOW", ln2_high),
         ("LN2_LOW", "", ln2_low),
         ("SQRT_2_LESS_1", "", rounded(mp.sqrt(2) - 1, bits)),
         ("SQRT_HALF", "", rounded(mp.sqrt(0.5), bits)),
         ("INV_SQRT_2PI", "1 / sqrt(2 pi)", rounded(1 / mp.sqrt(2 * mp.pi), bits)),
-        ("GELU_SLOPE_HIGH", "2 sqrt(2 / pi)", slope_high),
-        ("GELU_SLOPE_LOW", "", slope_low),
-        ("GELU_CUBIC_HIGH", "... times 0.044715", cubic_high),
-        ("GELU_CUBIC_LOW", "", cubic_low),
+        ("GELU_TANH_END", "gelu_tanh(-a) is 0 from here on", mpf(11 if suffix == "f32" else 22)),
+        ("GELU_TANH_SLOPE", "2 sqrt(2 / pi)", slope_high),
+        ("GELU_TANH_SLOPE_LOW", "", slope_low),
+        ("GELU_TANH_CUBIC", "... times 0.044715", cubic_high),
+        ("GELU_TANH_CUBIC_LOW", "", cubic_low),
         ("SELU_SCALE", "", rounded(selu_scale, bits)),
         ("SELU_SCALE_ALPHA", "SELU_SCALE * 1.67326...", rounded(selu_scale * selu_alpha, bits)),
     ]
@@ -251,7 +266,7 @@ def lines():
     for suffix, condition in (("f32", "#if !IS_F64"), ("f64", "#else")):
         yield condition
         yield from constant_lines(suffix)
-        for polynomial in [*polynomials(), mills_polynomial(suffix)]:
+        for polynomial in [*polynomials(), *normal_polynomials(suffix)]:
             print(suffix, polynomial.name, file=sys.stderr)
             yield from polynomial_lines(polynomial, suffix)
     yield "#endif"

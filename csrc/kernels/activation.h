@@ -101,11 +101,12 @@ BACKWARD(celu)
 
 /* ---- Sigmoid and its kin ------------------------------------------------------------------------------------------------- */
 
-/* 1 / (1 + e^-x) = e^x / (1 + e^x) */
+/* 1 / (1 + e^-x) = e^x / (1 + e^x) = e^x (1 - e^x / (1 + e^x)) */
 FORWARD(sigmoid)
 {
     const struct NAME(power) p = NAME(decay)(NAME(abs)(x));
-    return NAME(mirror)(x, NAME(times)(p, 1 / (1 + NAME(value)(p))));
+    const VEC e = NAME(value)(p);
+    return NAME(mirror)(x, NAME(less)(p, e / (1 + e)));
 }
 BACKWARD(sigmoid)
 {
@@ -135,7 +136,7 @@ BACKWARD(softplus)
 {
     const VEC z = a * x;
     const struct NAME(power) p = NAME(product_decay)(a, x);
-    return g * NAME(select)(z > b, NAME(all)(1), NAME(mirror)(z, NAME(times)(p, 1 / (1 + NAME(value)(p)))));
+    return g * NAME(select)(z > b, NAME(all)(1), NAME(mirror)(z, NAME(over)(p, 1 + NAME(value)(p))));
 }
 
 FORWARD(tanh) { return NAME(tanh)(x); }
@@ -174,49 +175,48 @@ FORWARD(silu)
     const struct NAME(power) p = NAME(decay)(c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
-/* s(x) (1 + x s(-x)) */
+/* s(-c) (1 - c s(c)) = e^-c (1 + e^-c - c) / (1 + e^-c)^2 */
 BACKWARD(silu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
     const struct NAME(power) p = NAME(decay)(c);
-    const VEC q = 1 / (1 + NAME(value)(p));
-    return g * NAME(mirror)(x, NAME(times)(p, q * (1 - c * q)));
+    const VEC e = NAME(value)(p), q = 1 / (1 + e);
+    return g * NAME(mirror)(x, NAME(times)(p, ((1 - c) + e) * q * q));
 }
 
 /* x Phi(x) = max(x, 0) - c Phi(-c) */
 FORWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return NAME(positive_part)(x) - NAME(times)(NAME(bell)(c), c * NAME(mills)(c));
+    return NAME(positive_part)(x) - NAME(times)(NAME(bell)(c), NAME(normal_tail)(c));
 }
 /* Phi(x) + x Phi'(x) */
 BACKWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    const VEC v = NAME(times)(NAME(bell)(c), NAME(mills)(c) - c * NAME(INV_SQRT_2PI));
-    return g * NAME(mirror)(x, v);
+    return g * NAME(mirror)(x, NAME(times)(NAME(bell)(c), NAME(normal_slope)(c)));
 }
 
 /* w = c (k + m c^2), k = 2 sqrt(2 / pi), m = 0.044715 k, to one and a half times the precision: w + *more. Then e^-w is
  * right however large w. Products of upper halves are exact. */
-INLINE VEC NAME(gelu_exponent)(VEC c, VEC *more)
+INLINE VEC NAME(gelu_tanh_exponent)(VEC c, VEC *more)
 {
-    const REAL k_high = NAME(GELU_SLOPE_HIGH), m_high = NAME(GELU_CUBIC_HIGH), m_low = NAME(GELU_CUBIC_LOW);
+    const REAL k_high = NAME(GELU_TANH_SLOPE), m_high = NAME(GELU_TANH_CUBIC), m_low = NAME(GELU_TANH_CUBIC_LOW);
     const VEC c_high = NAME(upper_half)(c), c_low = c - c_high;
     const VEC square = c_high * c_high, square_high = NAME(upper_half)(square);
     const VEC cubic = m_high * square_high, sum = cubic + k_high, part = sum - cubic;
     const VEC lost = (cubic - (sum - part)) + (k_high - part); /* sum + lost = cubic + k_high */
-    const VEC rest = lost + (NAME(GELU_SLOPE_LOW) + m_high * (square - square_high) + m_low * square +
+    const VEC rest = lost + (NAME(GELU_TANH_SLOPE_LOW) + m_high * (square - square_high) + m_low * square +
                              (m_high + m_low) * c_low * (c + c_high));
     const VEC factor_high = NAME(upper_half)(sum), factor_low = (sum - factor_high) + rest;
     *more = c_low * factor_high + c * factor_low;
     return c_high * factor_high;
 }
 
-INLINE struct NAME(power) NAME(gelu_decay)(VEC c)
+INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c)
 {
     VEC more;
-    const VEC w = NAME(gelu_exponent)(c, &more);
+    const VEC w = NAME(gelu_tanh_exponent)(c, &more);
     return NAME(power)(-w, more);
 }
 
@@ -224,17 +224,18 @@ INLINE struct NAME(power) NAME(gelu_decay)(VEC c)
 FORWARD(gelu_tanh)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
-    const struct NAME(power) p = NAME(gelu_decay)(c);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
-/* s(w) (1 + x s(-w) dw/dx) */
+/* s(-w) (1 - c s(w) dw/dc) = e^-w (1 + e^-w - c dw/dc) / (1 + e^-w)^2, c dw/dc = k c + 3 m c^3 */
 BACKWARD(gelu_tanh)
 {
-    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
-    const struct NAME(power) p = NAME(gelu_decay)(c);
-    const VEC q = 1 / (1 + NAME(value)(p)), k = NAME(all)(NAME(GELU_SLOPE_HIGH) + NAME(GELU_SLOPE_LOW));
-    const VEC slope = k + 3 * (NAME(GELU_CUBIC_HIGH) + NAME(GELU_CUBIC_LOW)) * c * c;
-    return g * NAME(mirror)(x, NAME(times)(p, q * (1 - c * slope * q)));
+    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END))), high = NAME(upper_half)(c);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
+    const VEC e = NAME(value)(p), q = 1 / (1 + e);
+    const VEC linear = (1 - NAME(GELU_TANH_SLOPE) * high) - NAME(GELU_TANH_SLOPE) * (c - high); /* 1 - k c */
+    const VEC cubic = 3 * (NAME(GELU_TANH_CUBIC) + NAME(GELU_TANH_CUBIC_LOW)) * c * c * c + NAME(GELU_TANH_SLOPE_LOW) * c;
+    return g * NAME(mirror)(x, NAME(times)(p, ((linear + e) - cubic) * q * q));
 }
 
 /* x tanh(log(1 + e^x)). With e = e^-abs(x) the tanh is u / d,
@@ -247,16 +248,17 @@ FORWARD(mish)
     const VEC e = NAME(value)(p), negative = NAME(times)(p, c * (2 + e) / (2 + e * (2 + e)));
     return NAME(select)(x < 0, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
 }
-/* For x < 0 e ((2 + e) d + 4 x (1 + e)) / d^2, else (u d + 4 x e^2 (1 + e)) / d^2 */
+/* For x < 0 e ((2 + e) d - 4 c (1 + e)) / d^2, c = -x, else (u d + 4 x e^2 (1 + e)) / d^2. Of the first, the factor that
+ * crosses zero is 4 (1 - c) (1 + e) + e (2 + 4 e + e^2). */
 BACKWARD(mish)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
     const struct NAME(power) p = NAME(decay)(c);
-    const VEC e = NAME(value)(p), r = 4 * c * (1 + e);
+    const VEC e = NAME(value)(p);
     const IVEC below = x < 0;
-    const VEC d = NAME(select)(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e));
-    const VEC negative = NAME(times)(p, ((2 + e) * d - r) / (d * d));
-    return g * NAME(select)(below, negative, ((1 + 2 * e) * d + r * e * e) / (d * d));
+    const VEC d = NAME(select)(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e)), q = 1 / (d * d);
+    const VEC negative = NAME(times)(p, (4 * (1 - c) * (1 + e) + e * (2 + e * (4 + e))) * q);
+    return g * NAME(select)(below, negative, ((1 + 2 * e) * d + 4 * c * e * e * (1 + e)) * q);
 }
 
 /* ---- Loops over arrays --------------------------------------------------------------------------------------------------- */

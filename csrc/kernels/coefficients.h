@@ -5,19 +5,21 @@
  */
 
 #if !IS_F64
-static const REAL NAME(MILLS_CENTRE) = 0x1.0000000000000p+2;
-static const REAL NAME(NORMAL_END) = 0x1.e000000000000p+3; /* Phi(-a) a is 0 from here on */
-static const REAL NAME(GELU_TANH_END) = 0x1.6000000000000p+3; /* ... and gelu_tanh(-a) from here on */
+static const REAL NAME(NORMAL_CENTRE) = 0x1.a000000000000p+1;
+static const REAL NAME(NORMAL_END) = 0x1.e000000000000p+3; /* gelu(-a) is 0 from here on */
+static const REAL NAME(GELU_LOWEST) = 0x1.80ead20000000p-1; /* -GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least */
+static const REAL NAME(GELU_LOWEST_LOW) = -0x1.a03fd40000000p-27;
 static const REAL NAME(LOG2_E) = 0x1.7154760000000p+0; /* 1 / ln 2 */
 static const REAL NAME(LN2_HIGH) = 0x1.62e4000000000p-1; /* ln 2 = LN2_HIGH + LN2_LOW */
 static const REAL NAME(LN2_LOW) = 0x1.7f7d1c0000000p-20;
 static const REAL NAME(SQRT_2_LESS_1) = 0x1.a8279a0000000p-2;
 static const REAL NAME(SQRT_HALF) = 0x1.6a09e60000000p-1;
 static const REAL NAME(INV_SQRT_2PI) = 0x1.9884540000000p-2; /* 1 / sqrt(2 pi) */
-static const REAL NAME(GELU_SLOPE_HIGH) = 0x1.9880000000000p+0; /* 2 sqrt(2 / pi) */
-static const REAL NAME(GELU_SLOPE_LOW) = 0x1.14cf500000000p-14;
-static const REAL NAME(GELU_CUBIC_HIGH) = 0x1.2440000000000p-4; /* ... times 0.044715 */
-static const REAL NAME(GELU_CUBIC_LOW) = 0x1.3ca9360000000p-18;
+static const REAL NAME(GELU_TANH_END) = 0x1.6000000000000p+3; /* gelu_tanh(-a) is 0 from here on */
+static const REAL NAME(GELU_TANH_SLOPE) = 0x1.9880000000000p+0; /* 2 sqrt(2 / pi) */
+static const REAL NAME(GELU_TANH_SLOPE_LOW) = 0x1.14cf500000000p-14;
+static const REAL NAME(GELU_TANH_CUBIC) = 0x1.2440000000000p-4; /* ... times 0.044715 */
+static const REAL NAME(GELU_TANH_CUBIC_LOW) = 0x1.3ca9360000000p-18;
 static const REAL NAME(SELU_SCALE) = 0x1.0cfabe0000000p+0;
 static const REAL NAME(SELU_SCALE_ALPHA) = 0x1.c212cc0000000p+0; /* SELU_SCALE * 1.67326... */
 /* (e^r - 1 - r) / r^2 in r, relative to (e^r - 1) / r, from -0.346608 to 0.346608:
@@ -61,35 +63,52 @@ static const REAL NAME(TANHSHRINK)[] = {
     0x1.3bee6a0000000p-14,
     -0x1.f0546c0000000p-18,
 };
-/* (a + 4) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 4) / (a + 4), relative, from -1.0 to 0.578947:
- * error 2^-24.42. */
-static const REAL NAME(MILLS)[] = {
-    0x1.82b4bc0000000p-1,
-    -0x1.373e3a0000000p-1,
-    0x1.8c6db80000000p-2,
-    -0x1.7dff060000000p-3,
-    0x1.eec8880000000p-5,
-    -0x1.ee500e0000000p-8,
-    -0x1.c9bb7a0000000p-9,
-    0x1.acbb900000000p-10,
-    0x1.686a9a0000000p-13,
-    -0x1.cbde940000000p-13,
-    -0x1.79fe940000000p-15,
+/* (a + 3.25) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 3.25) / (a + 3.25), relative, from -1.0 to 0.643836:
+ * error 2^-24.93. */
+static const REAL NAME(NORMAL_TAIL)[] = {
+    0x1.7991860000000p-1,
+    -0x1.1437980000000p-1,
+    0x1.190a660000000p-2,
+    -0x1.4b79140000000p-4,
+    0x1.201b080000000p-10,
+    0x1.107fe80000000p-7,
+    -0x1.3205dc0000000p-10,
+    -0x1.1cc0660000000p-10,
+    0x1.1bc1820000000p-13,
+    0x1.56445e0000000p-13,
+    0x1.6444240000000p-16,
+};
+/* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2) / (GELU_LOWEST - a) in the same s, relative, from -1.0 to 0.643836:
+ * error 2^-26.33. */
+static const REAL NAME(NORMAL_SLOPE)[] = {
+    0x1.e4f3140000000p-2,
+    -0x1.d95ff40000000p-4,
+    0x1.cdc1640000000p-5,
+    -0x1.2b88300000000p-6,
+    0x1.33ca2c0000000p-9,
+    0x1.bb46d60000000p-11,
+    -0x1.52a2f20000000p-12,
+    -0x1.2a59380000000p-14,
+    0x1.31ac9e0000000p-15,
+    0x1.668c680000000p-17,
+    -0x1.cbdc860000000p-21,
 };
 #else
-static const REAL NAME(MILLS_CENTRE) = 0x1.0000000000000p+2;
-static const REAL NAME(NORMAL_END) = 0x1.4000000000000p+5; /* Phi(-a) a is 0 from here on */
-static const REAL NAME(GELU_TANH_END) = 0x1.6000000000000p+4; /* ... and gelu_tanh(-a) from here on */
+static const REAL NAME(NORMAL_CENTRE) = 0x1.c000000000000p+1;
+static const REAL NAME(NORMAL_END) = 0x1.4000000000000p+5; /* gelu(-a) is 0 from here on */
+static const REAL NAME(GELU_LOWEST) = 0x1.80ead197f00b4p-1; /* -GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least */
+static const REAL NAME(GELU_LOWEST_LOW) = -0x1.13e74c58cada8p-56;
 static const REAL NAME(LOG2_E) = 0x1.71547652b82fep+0; /* 1 / ln 2 */
 static const REAL NAME(LN2_HIGH) = 0x1.62e42fefa4000p-1; /* ln 2 = LN2_HIGH + LN2_LOW */
 static const REAL NAME(LN2_LOW) = -0x1.8432a1b0e2634p-43;
 static const REAL NAME(SQRT_2_LESS_1) = 0x1.a827999fcef32p-2;
 static const REAL NAME(SQRT_HALF) = 0x1.6a09e667f3bcdp-1;
 static const REAL NAME(INV_SQRT_2PI) = 0x1.9884533d43651p-2; /* 1 / sqrt(2 pi) */
-static const REAL NAME(GELU_SLOPE_HIGH) = 0x1.9884530000000p+0; /* 2 sqrt(2 / pi) */
-static const REAL NAME(GELU_SLOPE_LOW) = 0x1.ea1b284687e5ap-27;
-static const REAL NAME(GELU_CUBIC_HIGH) = 0x1.2444f28000000p-4; /* ... times 0.044715 */
-static const REAL NAME(GELU_CUBIC_LOW) = 0x1.26c5a57a4def1p-31;
+static const REAL NAME(GELU_TANH_END) = 0x1.6000000000000p+4; /* gelu_tanh(-a) is 0 from here on */
+static const REAL NAME(GELU_TANH_SLOPE) = 0x1.9884530000000p+0; /* 2 sqrt(2 / pi) */
+static const REAL NAME(GELU_TANH_SLOPE_LOW) = 0x1.ea1b284687e5ap-27;
+static const REAL NAME(GELU_TANH_CUBIC) = 0x1.2444f28000000p-4; /* ... times 0.044715 */
+static const REAL NAME(GELU_TANH_CUBIC_LOW) = 0x1.26c5a57a4def1p-31;
 static const REAL NAME(SELU_SCALE) = 0x1.0cfabd6a91132p+0;
 static const REAL NAME(SELU_SCALE_ALPHA) = 0x1.c212cc640f031p+0; /* SELU_SCALE * 1.67326... */
 /* (e^r - 1 - r) / r^2 in r, relative to (e^r - 1) / r, from -0.346608 to 0.346608:
@@ -159,32 +178,60 @@ static const REAL NAME(TANHSHRINK)[] = {
     -0x1.a668355ed2a2ap-32,
     0x1.67e91b44d8cf5p-36,
 };
-/* (a + 4) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 4) / (a + 4), relative, from -1.0 to 0.818182:
- * error 2^-54.19. */
-static const REAL NAME(MILLS)[] = {
-    0x1.82b4bb8c94dcep-1,
-    -0x1.373e3a893c28ap-1,
-    0x1.8c6dbf2cfc2b5p-2,
-    -0x1.7dff2bff6839fp-3,
-    0x1.eec4cc3e4d098p-5,
-    -0x1.ee2761047d8c7p-8,
-    -0x1.c81719d51f207p-9,
-    0x1.ab825fc09547dp-10,
-    0x1.17a4ae136466ap-13,
-    -0x1.e4a42554e20cap-13,
-    -0x1.001e22101e12fp-19,
-    0x1.26d097b0a6fa0p-15,
-    0x1.80aed78b1d262p-21,
-    -0x1.8d4afc4e1c334p-18,
-    -0x1.51dcfa52e42e7p-21,
-    0x1.123624b526048p-20,
-    0x1.232242de907c4p-22,
-    -0x1.4ceee7939ff3ep-23,
-    -0x1.6bae96a417c66p-24,
-    0x1.cf1b3679740c6p-27,
-    0x1.49329aabb3082p-26,
-    0x1.dc206d8502d9ap-30,
-    -0x1.4992ae3e5c901p-29,
-    -0x1.6bbe56b6e3357p-31,
+/* (a + 3.5) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 3.5) / (a + 3.5), relative, from -1.0 to 0.83908:
+ * error 2^-54.88. */
+static const REAL NAME(NORMAL_TAIL)[] = {
+    0x1.7d241a953a614p-1,
+    -0x1.2191517fa27b8p-1,
+    0x1.42fec3680aca9p-2,
+    -0x1.db5837f7f5540p-4,
+    0x1.1d35bdee172c3p-6,
+    0x1.a86cec766ccdap-8,
+    -0x1.a200796acba08p-9,
+    -0x1.d2a141115cb1bp-12,
+    0x1.f3cfaafac4ac0p-12,
+    0x1.1928625bdaa2fp-14,
+    -0x1.3d06701e60786p-14,
+    -0x1.3b39b14107c7ep-16,
+    0x1.8219dd6b22ad4p-17,
+    0x1.7b4b1f9a099b5p-18,
+    -0x1.38c5e65cf12d3p-20,
+    -0x1.8d10dad13285ap-20,
+    -0x1.33289bc9cd296p-23,
+    0x1.3c2e6b6c15b8dp-22,
+    0x1.09d13d2b1e6eep-23,
+    -0x1.03683e223d90cp-25,
+    -0x1.37ab48fd7f100p-25,
+    -0x1.05b1d386721e5p-28,
+    0x1.50be3330ddc10p-28,
+    0x1.96103b40a27d9p-30,
+};
+/* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2) / (GELU_LOWEST - a) in the same s, relative, from -1.0 to 0.83908:
+ * error 2^-56.55. */
+static const REAL NAME(NORMAL_SLOPE)[] = {
+    0x1.e0a507a924780p-2,
+    -0x1.c7f3df76f39cdp-4,
+    0x1.ddd47918a9758p-5,
+    -0x1.68ba393cc36f7p-6,
+    0x1.33ca4c98dba79p-8,
+    0x1.f69998da34eb6p-13,
+    -0x1.c9cfc33492b9fp-12,
+    0x1.fe31d62299336p-16,
+    0x1.9002f5c864b7ap-15,
+    -0x1.32c256cd27808p-18,
+    -0x1.c8d8b1fc69cabp-18,
+    0x1.64d5d31033f7cp-23,
+    0x1.2ccd337873807p-20,
+    0x1.384ddfe394f01p-23,
+    -0x1.7898845f225cep-23,
+    -0x1.1df2c5edd6837p-24,
+    0x1.3709b53396248p-26,
+    0x1.3f58721b4e2e9p-26,
+    0x1.aaeea55e1ce5fp-30,
+    -0x1.cefeb676b0152p-29,
+    -0x1.57cb4eb9a80fap-30,
+    0x1.f0eee6d3c098ep-33,
+    0x1.e9aa4aff9f05ap-33,
+    0x1.3ef417fdf41e6p-35,
 };
 #endif

@@ -53,10 +53,12 @@ INLINE struct NAME(power) NAME(power)(VEC x, VEC less)
         r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL)), (VEC)half, (VEC)((exponents << NAME(MANTISSA)) - half)};
 }
 
-/* e^x factor, rounded only once where it is denormal. */
-INLINE VEC NAME(times)(struct NAME(power) p, VEC factor)
+/* e^x times or divided by something, and e^x - share e^x; rounded only once where the result is denormal. */
+INLINE VEC NAME(times)(struct NAME(power) p, VEC factor) { return (factor + factor * p.tail) * p.half * p.rest; }
+INLINE VEC NAME(over)(struct NAME(power) p, VEC divisor) { return (1 + p.tail) / divisor * p.half * p.rest; }
+INLINE VEC NAME(less)(struct NAME(power) p, VEC share)
 {
-    return (1 + p.tail) * factor * p.half * p.rest;
+    return ((1 + p.tail) - (1 + p.tail) * share) * p.half * p.rest;
 }
 
 INLINE VEC NAME(value)(struct NAME(power) p) { return (1 + p.tail) * p.half * p.rest; }
@@ -130,16 +132,26 @@ INLINE VEC NAME(x_less_tanh)(VEC x)
     return NAME(select)(NAME(abs)(x) < (REAL)1.25, x * z * POLYNOMIAL(z, NAME(TANHSHRINK)), x - NAME(tanh)(x));
 }
 
-/* ---- The normal distribution ------------------------------------------------------------------------------------------- */
+/* ---- The normal distribution -------------------------------------------------------------------------------------------
+ * Phi is the distribution. With the fast decay e^(-a^2 / 2) taken out, functions of its tail are polynomials in
+ * s = (a - c) / (a + c), c = NORMAL_CENTRE.
+ */
 
-/* (1 - Phi(a)) e^(a^2 / 2), a >= 0, Phi the distribution: erfc(a / sqrt(2)) / 2 without its fast decay. */
-INLINE VEC NAME(mills)(VEC a)
+/* a (1 - Phi(a)) e^(a^2 / 2), 0 <= a <= NORMAL_END */
+INLINE VEC NAME(normal_tail)(VEC a)
 {
-    const VEC w = 1 / (a + NAME(MILLS_CENTRE)), s = (a - NAME(MILLS_CENTRE)) * w;
-    return w * POLYNOMIAL(s, NAME(MILLS));
+    const VEC t = a / (a + NAME(NORMAL_CENTRE));
+    return POLYNOMIAL(2 * t - 1, NAME(NORMAL_TAIL)) * t;
 }
 
-/* e^(-a^2 / 2), 0 <= a <= NORMAL_END; a^2 = high^2 + (a - high) (a + high), of which the first is exact. */
+/* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2), which has a zero */
+INLINE VEC NAME(normal_slope)(VEC a)
+{
+    const VEC t = a / (a + NAME(NORMAL_CENTRE));
+    return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * POLYNOMIAL(2 * t - 1, NAME(NORMAL_SLOPE));
+}
+
+/* e^(-a^2 / 2); a^2 = high^2 + (a - high) (a + high), of which the first is exact. */
 INLINE struct NAME(power) NAME(bell)(VEC a)
 {
     const VEC high = NAME(upper_half)(a), half = NAME(all)((REAL)0.5);

@@ -149,7 +149,7 @@ static void WITH(compare)(const struct row *row, int count, const real *x, struc
         const wide slope = isinf(x[i]) ? grad[i] : WITH(slope)(row->kind, a, b, x[i], &term);
         double backward = WITH(error)(grad[i], slope);
         if (term > 0 && backward > BACKWARD_BOUND) {
-            backward = fmin(backward, (double)(fabs(grad[i] - slope) / term) / TERM_UNIT);
+            backward = fmin(backward, (double)ldexp(fabs(grad[i] - slope) / term, REAL_DIGITS) / 1.7 * BACKWARD_BOUND);
         }
         if (!(forward <= worst->forward)) {
             worst->forward = forward, worst->forward_at = x[i];
