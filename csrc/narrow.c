@@ -6,10 +6,14 @@
  *
  *     y[j][k] = sum over taps and c of kernel(tap, c, k) * x[c][j + tap]
  *
- * A is the kernel, read in place. B is a block of x turned over, [row][residue][c][column / stride]: columns are sorted by
- * their residue of the stride, so that neighbours in a vector are neighbours in memory. It is turned over once for all the
- * correlations that read it (the residues of the gradient of x, see gemm.c). The tile is turned back as it is stored.
+ * A is the kernel, read in place. B is a block of padded rows of x turned over, [c][row * width + column]: as a tap is a
+ * fixed distance in it, whatever the row, outputs are taken along all rows at once, and those that fall between the end of
+ * a row and the start of the next are thrown away. So vectors are full on small images too. The block is turned over once
+ * for all the correlations that read it (the residues of the gradient of x, see gemm.c); the tile is turned back as it is
+ * stored. Strides of the output are left to correlation.c.
  */
+#include <math.h>
+
 #include "gemm.h"
 
 enum { TAPS_MAX = 256 };
@@ -20,8 +24,9 @@ struct narrow {
     int64_t oh, ow;               /* the most that any of them has */
     int64_t origin[2], reach[2];  /* the first row and column of x that output 0 of any reads, and how many there are */
     int64_t rows, row_blocks;     /* outputs of a block, and blocks of an image */
-    int64_t phase;                /* columns of a residue, padded for the last vector */
+    int64_t width, pitch;         /* columns of a padded row; elements from one c to the next in B */
     int64_t band_elements, block_elements;
+    bool copy;                    /* padded rows are copied to a band before they are turned over */
     void *scratch;                /* of each lane: a band, and B */
 };
 
@@ -31,33 +36,29 @@ struct narrow {
  * as long as 1.5 of them; a plane is copied as it lies. A tile one vector wide runs at about 3/4 of the others' speed. */
 bool prefers_narrow(const struct correlation *c, int64_t count)
 {
-    const int64_t vl = c->kernels->vl;
-    const double lanes = (double)c->ow / (double)(ceil_div(max64(c->ow, 1), vl) * vl); /* in use, of all */
-    double reduction = 0;
+    if (c->groups != 1 || c->k > c->kernels->mr_max[1] || c->stride[0] != 1 || c->stride[1] != 1) {
+        return false;
+    }
+    double reduction = 0, used = 1;
     for (int64_t i = 0; i < count; i++) {
         if (c[i].taps[0] * c[i].taps[1] > TAPS_MAX) {
             return false;
         }
         reduction += (double)(c[i].taps[0] * c[i].taps[1] * c[i].x.c);
+        used = fmin(used, (double)c[i].ow / (double)(c[i].ow + (c[i].taps[1] - 1) * c[i].dilation[1]));
     }
-    const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c * (double)c->stride[0] * (double)c->stride[1];
-    const double narrow = 1.2 * (reduction * (double)c->k / ((double)vl * lanes) + turning);
-    return c->groups == 1 && c->k <= c->kernels->mr_max[1] && lanes > 0 && narrow < 1.3 * reduction;
+    const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c;
+    return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used < 1.3 * reduction;
 }
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------- */
 
-static int64_t rows_of_x(const struct narrow *p, int64_t outputs)
-{
-    return (outputs - 1) * p->c->stride[0] + p->reach[0];
-}
-
-static int64_t columns_of_x(const struct narrow *p) { return (p->ow - 1) * p->c->stride[1] + p->reach[1]; }
+static int64_t rows_of_x(const struct narrow *p, int64_t outputs) { return outputs - 1 + p->reach[0]; }
 
 static struct window window_of(const struct narrow *p, int64_t row, int64_t rows)
 {
-    const int64_t top = row * p->c->stride[0] + p->origin[0], left = p->origin[1];
-    return (struct window){top, top + rows_of_x(p, rows), left, left + columns_of_x(p)};
+    const int64_t top = row + p->origin[0], left = p->origin[1];
+    return (struct window){top, top + rows_of_x(p, rows), left, left + p->width};
 }
 
 /* What the correlations read and write together. */
@@ -78,13 +79,21 @@ static void unite(struct narrow *p)
     p->reach[1] = end[1] - p->origin[1];
 }
 
+/* Elements of a row of B for so many outputs: room for the last vector to read on, and an odd number of cache lines, so that
+ * the rows do not fall on the same few lines of a cache. */
+static int64_t pitch_of(const struct narrow *p, int64_t rows)
+{
+    const int64_t line = CACHE_LINE / (int64_t)p->c->x.item;
+    const int64_t lines = ceil_div(rows_of_x(p, rows) * p->width + p->c->kernels->vl, line);
+    return (lines | 1) * line;
+}
+
 static struct narrow plan(const struct correlation *c, int64_t count, int threads)
 {
     struct narrow p = {.c = c, .count = count, .rows = 1};
     unite(&p);
-    p.phase = ceil_div(columns_of_x(&p), c->stride[1]) + c->kernels->vl;
-    const int64_t row_elements = c->x.c * p.phase * c->stride[1];
-    while (p.rows < p.oh && rows_of_x(&p, p.rows + 1) * row_elements * (int64_t)c->x.item <= BLOCK_BYTES) {
+    p.width = p.ow - 1 + p.reach[1];
+    while (p.rows < p.oh && pitch_of(&p, p.rows + 1) * c->x.c * (int64_t)c->x.item <= BLOCK_BYTES) {
         p.rows++;
     }
     if (threads > 1) {
@@ -92,9 +101,11 @@ static struct narrow plan(const struct correlation *c, int64_t count, int thread
     }
     p.row_blocks = ceil_div(p.oh, p.rows);
     p.rows = ceil_div(p.oh, p.row_blocks);
+    p.pitch = pitch_of(&p, p.rows);
     const struct window first = window_of(&p, 0, p.rows), all = window_of(&p, 0, p.oh);
-    p.band_elements = inside(&c->x, &all) ? 0 : band_elements(&c->x, &first);
-    p.block_elements = rows_of_x(&p, p.rows) * row_elements;
+    p.copy = !inside(&c->x, &all) || p.width * c->x.pixel != c->x.row || c->x.pixel != c->x.c;
+    p.band_elements = p.copy ? band_elements(&c->x, &first) : 0;
+    p.block_elements = p.pitch * c->x.c;
     return p;
 }
 
@@ -111,74 +122,76 @@ int64_t narrow_bytes(const struct correlation *c, int64_t count, int threads)
 
 /* ---- Blocks ------------------------------------------------------------------------------------------------------------------ */
 
-/* Turns a block of x over into B. */
-static void turn_over(const struct narrow *p, const struct band *band, int64_t rows, void *b)
-{
-    const struct image *x = &p->c->x;
-    const int64_t stride = p->c->stride[1], columns = columns_of_x(p);
-    for (int64_t i = 0; i < rows * stride; i++) {
-        const int64_t row = i / stride, residue = i % stride;
-        const int64_t count = residue < columns ? (columns - 1 - residue) / stride + 1 : 0;
-        p->c->kernels->pack(at(b, i * x->c * p->phase, x->item), p->phase,
-                            at(band->base, row * band->row + residue * band->pixel, x->item), x->c, count, 1,
-                            stride * band->pixel);
-    }
-}
-
-/* The taps of one correlation as segments, from A's first tap and from B's row of the first output. On a plane a row of
- * taps is one segment, along which B moves by a column a step. Returns how many there are. */
+/* The taps of one correlation as segments, from A's first tap and from B's first output. On a plane a row of taps is one
+ * segment, along which B moves by columns. Returns how many there are. */
 static int64_t list_segments(const struct narrow *p, const struct correlation *c, bool plane,
                              struct segment segment[TAPS_MAX])
 {
-    const int64_t stride = c->stride[1], steps = plane ? 1 : c->taps[1];
+    const int64_t steps = plane ? 1 : c->taps[1];
     for (int64_t i = 0; i < c->taps[0] * steps; i++) {
         const int64_t row = i / steps * c->dilation[0] + c->origin[0] - p->origin[0];
         const int64_t col = i % steps * c->dilation[1] + c->origin[1] - p->origin[1];
         segment[i].a = i / steps * c->kernel_tap[0] + i % steps * c->kernel_tap[1];
-        segment[i].b = (row * stride + col % stride) * c->x.c * p->phase + col / stride;
+        segment[i].b = row * p->width + col;
     }
     return c->taps[0] * steps;
 }
 
-/* One output row of one correlation; tile: set up for it but for what differs along the row. */
-static void run_row(const struct correlation *c, struct tile *tile, const char *b, char *y)
+/* The widest tile that has a row for each output channel. */
+static int64_t widest(const struct kernels *kernels, int64_t k)
+{
+    int64_t vectors = kernels->nv_max;
+    while (kernels->mr_max[vectors] < k) {
+        vectors--;
+    }
+    return vectors;
+}
+
+/* Stores outputs first .. end - 1 of the block, counted along padded rows: those within an image's row. */
+static void put_outputs(const struct narrow *p, const struct correlation *c, char *y, int64_t first, int64_t end,
+                        const struct tile *tile)
+{
+    for (int64_t row = first / p->width; row * p->width < end; row++) {
+        const int64_t from = max64(first, row * p->width), to = min64(end, row * p->width + c->ow);
+        if (from < to) {
+            const int64_t col = from - row * p->width;
+            c->kernels->put(at(y, row * c->y_row + col * c->y_pixel, c->x.item), c->y_pixel,
+                            at(tile->c, from - first, c->x.item), tile->c_row, to - from, c->k, c->bias);
+        }
+    }
+}
+
+static void run_tiles(const struct narrow *p, const struct correlation *c, int64_t rows, const void *b, char *y)
 {
     const struct kernels *kernels = c->kernels;
-    const int64_t vectors = ceil_div(c->ow, kernels->vl);
-    int widest = kernels->nv_max;
-    while (kernels->mr_max[widest] < c->k) {
-        widest--;
-    }
-    int64_t done = 0;
-    while (done < vectors) {
-        const int64_t nv = min64(widest, vectors - done), col = done * kernels->vl;
-        tile->b = at(b, col, kernels->item);
-        tile->c_row = tile->columns = nv * kernels->vl;
-        kernels->tile[nv][c->k](tile);
-        kernels->put(at(y, col * c->y_pixel, kernels->item), c->y_pixel, tile->c, tile->c_row,
-                     min64(c->ow - col, nv * kernels->vl), c->k, c->bias);
-        done += nv;
+    const bool plane = c->x.c == 1;
+    const int64_t outputs = (rows - 1) * p->width + c->ow, vectors = ceil_div(outputs, kernels->vl);
+    struct segment segment[TAPS_MAX];
+    _Alignas(CACHE_LINE) char turned[MR_MAX * NV_MAX * 64];
+    struct tile tile = {
+        .segments = list_segments(p, c, plane, segment), .segment = segment,
+        .length = plane ? c->taps[1] : c->x.c, .a = c->kernel, .a_row = c->kernel_k,
+        .a_col = plane ? c->kernel_tap[1] : c->kernel_c, .b_row = plane ? c->dilation[1] : p->pitch, .c = turned,
+    };
+    for (int64_t done = 0, nv; done < vectors; done += nv) {
+        nv = min64(widest(kernels, c->k), vectors - done);
+        tile.b = at(b, done * kernels->vl, c->x.item);
+        tile.c_row = tile.columns = nv * kernels->vl;
+        kernels->tile[nv][c->k](&tile);
+        put_outputs(p, c, y, done * kernels->vl, min64((done + nv) * kernels->vl, outputs), &tile);
     }
 }
 
 static void run_correlation(const struct narrow *p, const struct correlation *c, int64_t n, int64_t row, int64_t rows,
                             const void *b)
 {
-    const bool plane = c->x.c == 1 && c->stride[1] == 1;
-    struct segment segment[TAPS_MAX];
-    _Alignas(CACHE_LINE) char turned[MR_MAX * NV_MAX * 64];
-    struct tile tile = {
-        .segments = list_segments(p, c, plane, segment), .segment = segment,
-        .length = plane ? c->taps[1] : c->x.c, .a = c->kernel, .a_row = c->kernel_k,
-        .a_col = plane ? c->kernel_tap[1] : c->kernel_c, .b_row = plane ? c->dilation[1] : p->phase, .c = turned,
-    };
-    for (int64_t i = row; i < min64(row + rows, c->oh); i++) {
-        char *y = at(c->y, n * c->y_image + i * c->y_row, c->x.item);
-        const int64_t b_row = (i - row) * c->stride[0] * c->stride[1] * c->x.c * p->phase;
-        run_row(c, &tile, at(b, b_row, c->x.item), y);
-        if (c->activation.kind != CHANCONV_IDENTITY) {
-            activate_row(c->kernels, &c->activation, y, c->ow, c->k, c->y_pixel);
-        }
+    const int64_t within = min64(rows, c->oh - row);
+    char *y = at(c->y, n * c->y_image + row * c->y_row, c->x.item);
+    if (within > 0) {
+        run_tiles(p, c, within, b, y);
+    }
+    for (int64_t i = 0; i < within && c->activation.kind != CHANCONV_IDENTITY; i++) {
+        activate_row(c->kernels, &c->activation, at(y, i * c->y_row, c->x.item), c->ow, c->k, c->y_pixel);
     }
 }
 
@@ -190,8 +203,8 @@ static void run_unit(void *data, int lane, int64_t i)
     char *scratch = at(p->scratch, lane * (p->band_elements + p->block_elements), x->item);
     void *b = at(scratch, p->band_elements, x->item);
     const struct window window = window_of(p, row, rows);
-    const struct band band = take_band(x, n, &window, p->band_elements > 0, scratch);
-    turn_over(p, &band, rows_of_x(p, rows), b);
+    const struct band band = take_band(x, n, &window, p->copy, scratch);
+    p->c->kernels->pack(b, p->pitch, band.base, x->c, rows_of_x(p, rows) * p->width, 1, x->c);
     for (int64_t j = 0; j < p->count; j++) {
         run_correlation(p, &p->c[j], n, row, rows, b);
     }
