@@ -16,6 +16,7 @@
  */
 #include <fenv.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -75,7 +76,8 @@ static int64_t nanoseconds(void)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
-/* Spins while the slot is empty (or while it is not); false if that went on for too long. */
+/* Spins while the slot is empty (or while it is not); false if that went on for too long. Other threads get their turn
+ * meanwhile: the one that is waited for may want this very processor. */
 static bool spin_while(slot_t *slot, bool empty)
 {
     enum { LOOKS = 32 }; /* at the slot between two looks at the clock */
@@ -87,6 +89,7 @@ static bool spin_while(slot_t *slot, bool empty)
             }
             pause_processor();
         }
+        sched_yield();
         end = end ? end : nanoseconds() + SPIN_NANOSECONDS;
     }
     return false;
