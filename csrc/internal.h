@@ -170,6 +170,18 @@ struct kernels {
     bool (*finite)(int64_t count, const void *src);                /* whether all the values are */
     void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
 
+    /* The transforms of Winograd's F(4x4, 3x3); element (i, j) of a transformed tile lies at (6 i + j) * plane.
+     * v = that of channels first .. first + count - 1 of 6 x 6 pixels, zeros up to a whole vector. */
+    void (*winograd_input)(const void *const pixel[36], int64_t first, int64_t count, void *v, int64_t plane);
+    /* u[r][j] = that of tap (i, j) at kernel + i * tap[0] + j * tap[1] + r * row, for r < rows, j < width, a multiple of
+     * vl. Returns whether the taps were finite; not always if they are huge. */
+    bool (*winograd_kernel)(const void *kernel, const int64_t tap[2], int64_t row, int64_t rows, int64_t width, void *u,
+                            int64_t plane);
+    /* rows x cols (<= 4 x 4) pixels of y from m, plus bias (whole vectors, or NULL). m has whole vectors, y `columns`
+     * values. Returns whether they came out finite; not always if they are huge. */
+    bool (*winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y, int64_t y_row,
+                            int64_t y_pixel, int64_t rows, int64_t cols);
+
     /* Elementwise activations by kind, with the parameters p[2]; x and y may be the same. */
     void (*activation[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *x, void *y);
     void (*activation_backward[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *grad_y,
@@ -271,6 +283,7 @@ struct algorithm {
 };
 
 extern const struct algorithm algorithm_depthwise; /* depthwise.c */
+extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */
 

@@ -17,6 +17,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "pack.h"
 #include "depthwise.h"
 #include "activation.h"
+#include "winograd.h"
 
 #define TABLE_TILE(rows, vectors) [vectors][rows] = NAME(tile_##rows##x##vectors),
 
@@ -33,6 +34,9 @@ static const struct kernels NAME(kernels) = {
     .add = NAME(add),
     .strips = NAME(strips),
     .tap_sums = NAME(tap_sums),
+    .winograd_input = NAME(winograd_input),
+    .winograd_kernel = NAME(winograd_kernel),
+    .winograd_output = NAME(winograd_output),
     ACTIVATION_TABLE
 };
 

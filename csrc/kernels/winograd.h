@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The transforms of Winograd's F(4x4, 3x3), vectorised over channels. struct kernels (internal.h) has the contracts.
+ *
+ * In one dimension the four outputs of a correlation of three taps g with six values d are
+ *
+ *     y = A' ((G g) * (B' d))         (* element by element: 6 products in place of 12)
+ *
+ * as interpolation of polynomials (Toom and Cook) at the points 0, a, -a, b, -b and infinity gives it. With
+ * M(t) = t (t^2 - a^2) (t^2 - b^2), row j of
+ *
+ *     A'  is  p_j^i for output i                        (at infinity: the last output alone)
+ *     G   is  (1, p_j, p_j^2) / product of (p_j - p_l) over the other finite points l     (at infinity: the last tap)
+ *     B'  is  the coefficients of M(t) / (t - p_j)      (at infinity: those of M)
+ *
+ * a = 5/8 and b = 3/2 have half the error of the usual 1 and 2: the powers of both are near 1. All of A' and B' is exact
+ * in either type. scripts/derive_winograd.py derives the coefficients and checks them against the sum.
+ *
+ * In two dimensions each transform is applied to the columns, then to the rows. Points of a pair share the sums of even
+ * and of odd powers, of which one takes the sum, the other the difference.
+ */
+
+/* GCC would keep a whole tile of 36 vectors in registers, and spill it, rather than load it again. */
+#define AFTER_COLUMNS __asm__ volatile("" : : : "memory")
+
+/* v = B' d */
+INLINE void NAME(winograd_input_row)(const NAME(vec) d[6], NAME(vec) v[6])
+{
+    const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, sum = 169.0 / 64, product = 225.0 / 256;
+    const NAME(vec) even_a = d[4] - bb * d[2], odd_a = d[3] - bb * d[1];
+    const NAME(vec) even_b = d[4] - aa * d[2], odd_b = d[3] - aa * d[1];
+    v[0] = product * d[0] + (d[4] - sum * d[2]);
+    v[1] = even_a + a * odd_a;
+    v[2] = even_a - a * odd_a;
+    v[3] = even_b + b * odd_b;
+    v[4] = even_b - b * odd_b;
+    v[5] = product * d[1] + (d[5] - sum * d[3]);
+}
+
+/* u = G g */
+INLINE void NAME(winograd_kernel_row)(const NAME(vec) g[3], NAME(vec) u[6])
+{
+    const REAL zero = 256.0 / 225, a0 = -2048.0 / 2975, a1 = -256.0 / 595, a2 = -32.0 / 119;
+    const REAL b0 = 128.0 / 1071, b1 = 64.0 / 357, b2 = 32.0 / 119;
+    const NAME(vec) even_a = a0 * g[0] + a2 * g[2], even_b = b0 * g[0] + b2 * g[2];
+    u[0] = zero * g[0];
+    u[1] = even_a + a1 * g[1];
+    u[2] = even_a - a1 * g[1];
+    u[3] = even_b + b1 * g[1];
+    u[4] = even_b - b1 * g[1];
+    u[5] = g[2];
+}
+
+/* y = A' m */
+INLINE void NAME(winograd_output_row)(const NAME(vec) m[6], NAME(vec) y[4])
+{
+    const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
+    const NAME(vec) even_a = m[1] + m[2], odd_a = m[1] - m[2], even_b = m[3] + m[4], odd_b = m[3] - m[4];
+    y[0] = m[0] + even_a + even_b;
+    y[1] = a * odd_a + b * odd_b;
+    y[2] = aa * even_a + bb * even_b;
+    y[3] = aaa * odd_a + bbb * odd_b + m[5];
+}
+
+/* One vector of channels of a tile: rows of it in pixel[0 .. 5], [6 .. 11], ..., from `offset`. */
+INLINE void NAME(winograd_input_vector)(const void *const pixel[36], int64_t offset, REAL *v, int64_t plane)
+{
+    NAME(vec) columns[6][6];
+    for (int j = 0; j < 6; j++) {
+        NAME(vec) d[6], out[6];
+        UNROLL for (int i = 0; i < 6; i++) {
+            d[i] = *(const NAME(vec) *)((const REAL *)pixel[6 * i + j] + offset);
+        }
+        NAME(winograd_input_row)(d, out);
+        UNROLL for (int i = 0; i < 6; i++) {
+            columns[i][j] = out[i];
+        }
+    }
+    AFTER_COLUMNS;
+    for (int i = 0; i < 6; i++, v += 6 * plane) {
+        NAME(vec) out[6];
+        NAME(winograd_input_row)(columns[i], out);
+        UNROLL for (int j = 0; j < 6; j++) {
+            *(NAME(vec) *)(v + j * plane) = out[j];
+        }
+    }
+}
+
+/* The channels after the last whole vector, by way of a copy that zeros follow. */
+INLINE void NAME(winograd_input_rest)(const void *const pixel[36], int64_t offset, int64_t count, REAL *v,
+                                      int64_t plane)
+{
+    NAME(vec) copy[36];
+    const void *copied[36];
+    for (int i = 0; i < 36; i++) {
+        copy[i] = NAME(load_part)((const REAL *)pixel[i] + offset, count, (NAME(vec)){0});
+        copied[i] = &copy[i];
+    }
+    NAME(winograd_input_vector)(copied, 0, v, plane);
+}
+
+TARGET static void NAME(winograd_input)(const void *const pixel[36], int64_t first, int64_t count, void *v_,
+                                        int64_t plane)
+{
+    REAL *v = v_;
+    int64_t c = 0;
+    for (; c + NAME(VL) <= count; c += NAME(VL)) {
+        NAME(winograd_input_vector)(pixel, first + c, v + c, plane);
+    }
+    if (c < count) {
+        NAME(winograd_input_rest)(pixel, first + c, count - c, v + c, plane);
+    }
+}
+
+/* One vector of kernels of one channel. Returns the sum of the taps: finite only if they are. */
+INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t tap[2], REAL *u, int64_t plane)
+{
+    NAME(vec) columns[6][3], sum = {0};
+    UNROLL for (int j = 0; j < 3; j++) {
+        NAME(vec) g[3], out[6];
+        UNROLL for (int i = 0; i < 3; i++) {
+            g[i] = *(const NAME(vec) *)(kernel + i * tap[0] + j * tap[1]);
+            sum += g[i];
+        }
+        NAME(winograd_kernel_row)(g, out);
+        UNROLL for (int i = 0; i < 6; i++) {
+            columns[i][j] = out[i];
+        }
+    }
+    AFTER_COLUMNS;
+    for (int i = 0; i < 6; i++, u += 6 * plane) {
+        NAME(vec) out[6];
+        NAME(winograd_kernel_row)(columns[i], out);
+        UNROLL for (int j = 0; j < 6; j++) {
+            *(NAME(vec) *)(u + j * plane) = out[j];
+        }
+    }
+    return sum;
+}
+
+TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
+                                         int64_t width, void *u_, int64_t plane)
+{
+    const REAL *kernel = kernel_;
+    REAL *u = u_;
+    NAME(vec) zeros = {0};
+    for (int64_t c = 0; c < rows; c++, kernel += row, u += width) {
+        for (int64_t k = 0; k < width; k += NAME(VL)) {
+            zeros += 0 * NAME(winograd_kernel_vector)(kernel + k, tap, u + k, plane);
+        }
+    }
+    return NAME(all_finite)(zeros);
+}
+
+/* One vector of y of a tile. Returns the sum of it all: finite only if it is. */
+INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME(vec) bias, int64_t columns, REAL *y,
+                                              int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols)
+{
+    NAME(vec) half[4][6], sum = {0};
+    for (int j = 0; j < 6; j++) {
+        NAME(vec) in[6], out[4];
+        UNROLL for (int i = 0; i < 6; i++) {
+            in[i] = *(const NAME(vec) *)(m + (6 * i + j) * plane);
+        }
+        NAME(winograd_output_row)(in, out);
+        UNROLL for (int i = 0; i < 4; i++) {
+            half[i][j] = out[i];
+        }
+    }
+    AFTER_COLUMNS;
+    for (int64_t i = 0; i < rows; i++, y += y_row) {
+        NAME(vec) out[4];
+        NAME(winograd_output_row)(half[i], out);
+        UNROLL for (int j = 0; j < 4; j++) {
+            out[j] += bias;
+            sum += out[j];
+            if (j < cols && columns >= NAME(VL)) {
+                *(NAME(vec) *)(y + j * y_pixel) = out[j];
+            } else if (j < cols) {
+                NAME(store_part)(y + j * y_pixel, columns, out[j]);
+            }
+        }
+    }
+    return sum;
+}
+
+TARGET static bool NAME(winograd_output)(const void *m_, int64_t plane, const void *bias_, int64_t columns, void *y_,
+                                         int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols)
+{
+    const REAL *m = m_, *bias = bias_;
+    NAME(vec) zeros = {0};
+    for (int64_t k = 0; k < columns; k += NAME(VL)) {
+        const NAME(vec) b = bias ? *(const NAME(vec) *)(bias + k) : (NAME(vec)){0};
+        zeros += 0 * NAME(winograd_output_vector)(m + k, plane, b, columns - k, (REAL *)y_ + k, y_row, y_pixel, rows,
+                                                  cols);
+    }
+    return NAME(all_finite)(zeros);
+}
+
+#undef AFTER_COLUMNS

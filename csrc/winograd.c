@@ -1,0 +1,525 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Winograd's F(4x4, 3x3): a correlation with 3 x 3 taps, tile by tile of 4 x 4 outputs, in 36 products in place of 144
+ * (kernels/winograd.h has the mathematics):
+ *
+ *     V[i] = 6 x 6 pixels transformed        [tiles][channels]         i = 0 .. 35
+ *     U[i] = the kernel transformed          [channels][kernels]
+ *     M[i] = V[i] U[i]                       [tiles][kernels]
+ *     y    = M transformed                   4 x 4 pixels a tile
+ *
+ * The 36 products run through the register tiles of the blocked product. Work is a block of tiles by a panel of kernels:
+ *
+ *     many tiles    U is made first; a unit of work makes V of a block of tiles, then goes through all panels
+ *     few tiles     V is made first; a unit of work makes U of a panel piece by piece, in the cache where it is used
+ *
+ * The channels are summed in pieces of at most PIECE, M holding the sum so far: that loses little time and makes the
+ * error much smaller. No sum depends on how the work is cut.
+ *
+ * A tile that comes out with a value that is not finite (a NaN or an infinity, or an overflow on the way) is computed again
+ * as the plain sum. A kernel that is not finite goes to the general algorithm as a whole.
+ */
+#include <string.h>
+
+#include "gemm.h"
+
+enum { PLANES = 36, TAPS = 9, PIECE = 64 };
+
+/* Tiles of a block: enough for U to be read from afar, as few as let V and M share the second-level cache with it. */
+enum { BLOCK_TILES = 28, FEW_TILES = 64 };
+
+/* The most channels for which V of a block fits a lane's share of memory. */
+enum { CHANNELS_MAX = 2048, TRANSFORMED_BYTES_MAX = 1 << 28 };
+
+struct job {
+    struct correlation c;            /* one group of it */
+    int64_t tile_rows, tile_cols;    /* of an image */
+    int64_t tiles;                   /* of all images */
+    int64_t pieces, piece;           /* of the channels; all but the last have `piece` */
+    int64_t panels, width;           /* of the kernels; columns of the widest */
+    bool few;
+    int64_t blocks;                  /* of tiles */
+    int64_t block_tiles;             /* of the largest */
+    char *zeros, *shared, *lanes;    /* a pixel of zeros; V or U as a whole; what each lane has */
+    atomic_bool finite;              /* the kernel is */
+    int threads;
+};
+
+/* ---- Sizes and places, in elements ---------------------------------------------------------------------------------- */
+
+static int64_t item(const struct job *job) { return (int64_t)job->c.kernels->item; }
+
+/* Planes lie an odd number of cache lines apart, so that an element of all 36 finds room in the first-level cache. */
+static int64_t plane(const struct job *job, int64_t rows, int64_t width)
+{
+    const int64_t line = CACHE_LINE / item(job);
+    return (ceil_div(rows * width, line) | 1) * line;
+}
+
+static int64_t first_channel(const struct job *job, int64_t piece) { return piece * job->piece; }
+
+static int64_t channels(const struct job *job, int64_t piece)
+{
+    return min64(job->piece, job->c.x.c - first_channel(job, piece));
+}
+
+static int64_t v_plane(const struct job *job, int64_t tiles) { return plane(job, tiles, job->piece); }
+static int64_t u_plane(const struct job *job, int64_t width) { return plane(job, job->piece, width); }
+static int64_t m_plane(const struct job *job, int64_t tiles) { return plane(job, tiles, job->width); }
+
+static int64_t v_elements(const struct job *job, int64_t tiles)
+{
+    return job->pieces * PLANES * v_plane(job, tiles);
+}
+
+static int64_t u_elements(const struct job *job) { return job->panels * job->pieces * PLANES * u_plane(job, job->width); }
+
+/* Taps of a piece by a panel, and the pixels of a tile, for those computed again. */
+static int64_t taps_elements(const struct job *job) { return TAPS * job->piece * job->width; }
+static int64_t patch_elements(const struct job *job) { return PLANES * job->piece; }
+
+static int64_t zeros_elements(const struct job *job) { return plane(job, 1, job->c.x.c); }
+
+static int64_t shared_elements(const struct job *job)
+{
+    return job->few ? v_elements(job, job->tiles) : u_elements(job);
+}
+
+static int64_t lane_elements(const struct job *job)
+{
+    const int64_t own = job->few ? PLANES * u_plane(job, job->width) : v_elements(job, job->block_tiles);
+    return own + PLANES * m_plane(job, job->block_tiles) + plane(job, taps_elements(job) + patch_elements(job), 1);
+}
+
+/* A lane's V or piece of U; M; taps and pixels. */
+struct lane {
+    char *own, *m, *taps, *patch;
+};
+
+static struct lane lane_at(const struct job *job, int lane)
+{
+    char *base = job->lanes + lane * lane_elements(job) * item(job);
+    char *taps = base + (lane_elements(job) - plane(job, taps_elements(job) + patch_elements(job), 1)) * item(job);
+    return (struct lane){
+        .own = base, .m = taps - PLANES * m_plane(job, job->block_tiles) * item(job), .taps = taps,
+        .patch = taps + taps_elements(job) * item(job),
+    };
+}
+
+/* ---- Tiles ------------------------------------------------------------------------------------------------------------ */
+
+/* Tile t of all images: its first output, and how many of its 4 x 4 outputs there are. */
+struct place {
+    int64_t n, row, col, rows, cols;
+};
+
+static struct place place_of(const struct job *job, int64_t t)
+{
+    const int64_t in_image = t % (job->tile_rows * job->tile_cols);
+    const int64_t row = in_image / job->tile_cols * 4, col = in_image % job->tile_cols * 4;
+    return (struct place){
+        .n = t / (job->tile_rows * job->tile_cols), .row = row, .col = col,
+        .rows = min64(4, job->c.oh - row), .cols = min64(4, job->c.ow - col),
+    };
+}
+
+static char *output(const struct job *job, const struct place *place, int64_t column)
+{
+    const struct correlation *c = &job->c;
+    return at(c->y, place->n * c->y_image + place->row * c->y_row + place->col * c->y_pixel + column,
+              c->kernels->item);
+}
+
+/* Rows (or columns) of x under the 6 of a tile, from the padded image's `first`; -1 for zeros, and for those beyond the
+ * last that an output needs. */
+static void sources(const struct image *x, int64_t first, int64_t needed, int64_t size, int64_t source[6])
+{
+    for (int64_t i = 0; i < 6; i++) {
+        const int64_t at_row = first + i;
+        source[i] = i >= needed                       ? -1
+                    : at_row >= 0 && at_row < size    ? at_row
+                                                      : source_index(x->mode, at_row, size);
+    }
+}
+
+/* The 36 pixels of x under a tile. */
+static void list_pixels(const struct job *job, const struct place *place, const void *pixel[PLANES])
+{
+    const struct image *x = &job->c.x;
+    int64_t row[6], col[6];
+    sources(x, place->row + job->c.origin[0], place->rows + 2, x->h, row);
+    sources(x, place->col + job->c.origin[1], place->cols + 2, x->w, col);
+    const char *image = at(x->data, place->n * x->image, x->item);
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 6; j++) {
+            pixel[6 * i + j] = row[i] < 0 || col[j] < 0 ? job->zeros
+                                                        : at(image, row[i] * x->row + col[j] * x->pixel, x->item);
+        }
+    }
+}
+
+/* ---- V ------------------------------------------------------------------------------------------------------------------ */
+
+/* V of tiles first .. first + count - 1, at rows `row` and on of planes for `tiles` tiles. */
+static void transform_tiles(const struct job *job, int64_t first, int64_t count, int64_t row, int64_t tiles, char *v)
+{
+    const int64_t distance = v_plane(job, tiles);
+    for (int64_t t = 0; t < count; t++) {
+        const void *pixel[PLANES];
+        const struct place place = place_of(job, first + t);
+        list_pixels(job, &place, pixel);
+        for (int64_t q = 0; q < job->pieces; q++) {
+            job->c.kernels->winograd_input(pixel, first_channel(job, q), channels(job, q),
+                                           at(v, q * PLANES * distance + (row + t) * job->piece, job->c.kernels->item),
+                                           distance);
+        }
+    }
+}
+
+/* ---- U ------------------------------------------------------------------------------------------------------------------ */
+
+/* Taps of a piece by a panel as [9][channels][width]: turned over where the kernels do not lie side by side, and filled up
+ * with zeros where they end within a vector. */
+static void copy_taps(const struct job *job, const struct panel *panel, int64_t q, char *taps)
+{
+    const struct correlation *c = &job->c;
+    const int64_t width = panel->vectors * c->kernels->vl, count = channels(job, q);
+    for (int64_t tap = 0; tap < TAPS; tap++) {
+        const int64_t from = tap / 3 * c->kernel_tap[0] + tap % 3 * c->kernel_tap[1] +
+                             first_channel(job, q) * c->kernel_c + panel->first * c->kernel_k;
+        c->kernels->pack(at(taps, tap * count * width, c->kernels->item), width, at(c->kernel, from, c->kernels->item),
+                         count, panel->columns, c->kernel_c, c->kernel_k);
+    }
+}
+
+static void transform_kernel(struct job *job, const struct panel *panel, int64_t q, char *taps, char *u)
+{
+    const struct correlation *c = &job->c;
+    const int64_t width = panel->vectors * c->kernels->vl, count = channels(job, q);
+    int64_t tap[2] = {c->kernel_tap[0], c->kernel_tap[1]}, row = c->kernel_c;
+    const void *kernel = at(c->kernel, first_channel(job, q) * row + panel->first, c->kernels->item);
+    if (c->kernel_k != 1 || panel->columns < width) {
+        copy_taps(job, panel, q, taps);
+        kernel = taps;
+        row = width;
+        tap[0] = 3 * count * width;
+        tap[1] = count * width;
+    }
+    if (!c->kernels->winograd_kernel(kernel, tap, row, count, width, u, u_plane(job, job->width))) {
+        atomic_store_explicit(&job->finite, false, memory_order_relaxed);
+    }
+}
+
+static char *shared_u(const struct job *job, int64_t p, int64_t q)
+{
+    return at(job->shared, (p * job->pieces + q) * PLANES * u_plane(job, job->width), job->c.kernels->item);
+}
+
+/* ---- M and y -------------------------------------------------------------------------------------------------------------- */
+
+/* M (+)= V U for one piece of the channels; v: rows of the first tile. */
+static void multiply(const struct job *job, const struct panel *panel, int64_t q, const char *v, int64_t distance,
+                     int64_t tiles, const char *u, char *m)
+{
+    const struct kernels *kernels = job->c.kernels;
+    const struct segment whole = {0, 0};
+    const int64_t width = panel->vectors * kernels->vl, parts = ceil_div(tiles, tallest(kernels, panel));
+    struct tile tile = {
+        .segments = 1, .segment = &whole, .length = channels(job, q), .a_row = job->piece, .a_col = 1, .b_row = width,
+        .c_row = width, .columns = width, .accumulate = q > 0,
+    };
+    for (int64_t i = 0; i < PLANES; i++) {
+        tile.b = at(u, i * u_plane(job, job->width), kernels->item);
+        for (int64_t part = 0; part < parts; part++) {
+            const int64_t first = tiles * part / parts, rows = tiles * (part + 1) / parts - first;
+            tile.a = at(v, i * distance + first * job->piece, kernels->item);
+            tile.c = at(m, i * m_plane(job, job->block_tiles) + first * width, kernels->item);
+            kernels->tile[panel->vectors][rows](&tile);
+        }
+    }
+}
+
+/* The bytes of the widest tile: vectors have 64 bytes at most. */
+enum { BIAS_BYTES = NV_MAX * 64 };
+
+/* Bias of a panel, padded to whole vectors as the kernels read it. */
+static const void *panel_bias(const struct correlation *c, const struct panel *panel, char *buffer)
+{
+    if (!c->bias) {
+        return NULL;
+    }
+    memset(buffer, 0, BIAS_BYTES);
+    memcpy(buffer, at(c->bias, panel->first, c->kernels->item), (size_t)panel->columns * c->kernels->item);
+    return buffer;
+}
+
+/* The plain sum over a piece of the channels, for a panel of the outputs of a tile. */
+static void add_piece(const struct job *job, const struct panel *panel, int64_t q, const struct place *place,
+                      const struct lane *lane, const void *bias)
+{
+    const struct kernels *kernels = job->c.kernels;
+    const int64_t width = panel->vectors * kernels->vl, count = channels(job, q);
+    const void *pixel[PLANES];
+    list_pixels(job, place, pixel);
+    for (int64_t i = 0; i < PLANES; i++) {
+        memcpy(lane->patch + i * count * item(job), at(pixel[i], first_channel(job, q), kernels->item),
+               (size_t)(count * item(job)));
+    }
+    const struct segment run[3] = {{0, 0}, {6 * count, 3 * count * width}, {12 * count, 6 * count * width}};
+    struct tile tile = {
+        .segments = 3, .segment = run, .length = 3 * count, .a_row = count, .a_col = 1, .b = lane->taps,
+        .b_row = width, .c_row = job->c.y_pixel, .bias = q == job->pieces - 1 ? bias : NULL,
+        .columns = panel->columns, .accumulate = q > 0,
+    };
+    for (int64_t i = 0; i < place->rows; i++) {
+        tile.a = lane->patch + i * 6 * count * item(job);
+        tile.c = output(job, place, panel->first + i * job->c.y_row);
+        kernels->tile[panel->vectors][place->cols](&tile);
+    }
+}
+
+/* Tiles of a block that have to be computed again. */
+struct again {
+    int64_t count, tile[FEW_TILES];
+};
+
+static void compute_again(const struct job *job, const struct panel *panel, const struct again *again,
+                          const struct lane *lane, const void *bias)
+{
+    for (int64_t q = 0; q < job->pieces; q++) {
+        copy_taps(job, panel, q, lane->taps);
+        for (int64_t i = 0; i < again->count; i++) {
+            const struct place place = place_of(job, again->tile[i]);
+            add_piece(job, panel, q, &place, lane, bias);
+        }
+    }
+}
+
+static void finish(struct job *job, const struct panel *panel, int64_t first, int64_t tiles, const struct lane *lane)
+{
+    const struct correlation *c = &job->c;
+    const int64_t width = panel->vectors * c->kernels->vl;
+    _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
+    const void *bias = panel_bias(c, panel, buffer);
+    struct again again = {0};
+    for (int64_t t = 0; t < tiles; t++) {
+        const struct place place = place_of(job, first + t);
+        if (!c->kernels->winograd_output(at(lane->m, t * width, c->kernels->item), m_plane(job, job->block_tiles), bias,
+                                         panel->columns, output(job, &place, panel->first), c->y_row, c->y_pixel,
+                                         place.rows, place.cols)) {
+            again.tile[again.count++] = first + t;
+        }
+    }
+    if (again.count && atomic_load_explicit(&job->finite, memory_order_relaxed)) {
+        compute_again(job, panel, &again, lane, bias);
+    }
+}
+
+static void activate_tiles(const struct job *job, int64_t first, int64_t tiles)
+{
+    const struct correlation *c = &job->c;
+    for (int64_t t = first; t < first + tiles; t++) {
+        const struct place place = place_of(job, t);
+        for (int64_t i = 0; i < place.rows; i++) {
+            activate_row(c->kernels, &c->activation, output(job, &place, i * c->y_row), place.cols, c->k, c->y_pixel);
+        }
+    }
+}
+
+/* ---- Units of work ----------------------------------------------------------------------------------------------------- */
+
+static int64_t first_tile(const struct job *job, int64_t block) { return job->tiles * block / job->blocks; }
+
+/* Many tiles: U of panel i / pieces, piece i % pieces. */
+static void make_u(void *data, int lane, int64_t i)
+{
+    struct job *job = data;
+    const struct panel panel = panel_at(job->c.kernels, job->c.k, i / job->pieces);
+    transform_kernel(job, &panel, i % job->pieces, lane_at(job, lane).taps,
+                     shared_u(job, i / job->pieces, i % job->pieces));
+}
+
+/* Many tiles: block i. */
+static void run_block(void *data, int lane_number, int64_t i)
+{
+    struct job *job = data;
+    const struct lane lane = lane_at(job, lane_number);
+    const int64_t first = first_tile(job, i), tiles = first_tile(job, i + 1) - first;
+    const int64_t distance = v_plane(job, job->block_tiles);
+    transform_tiles(job, first, tiles, 0, job->block_tiles, lane.own);
+    for (int64_t p = 0; p < job->panels; p++) {
+        const struct panel panel = panel_at(job->c.kernels, job->c.k, p);
+        for (int64_t q = 0; q < job->pieces; q++) {
+            multiply(job, &panel, q, at(lane.own, q * PLANES * distance, job->c.kernels->item), distance, tiles,
+                     shared_u(job, p, q), lane.m);
+        }
+        finish(job, &panel, first, tiles, &lane);
+    }
+    if (job->c.activation.kind != CHANCONV_IDENTITY) {
+        activate_tiles(job, first, tiles);
+    }
+}
+
+/* Few tiles: V of tile i. */
+static void make_v(void *data, int lane, int64_t i)
+{
+    const struct job *job = data;
+    (void)lane;
+    transform_tiles(job, i, 1, i, job->tiles, job->shared);
+}
+
+/* Few tiles: panel i. */
+static void run_panel(void *data, int lane_number, int64_t i)
+{
+    struct job *job = data;
+    const struct lane lane = lane_at(job, lane_number);
+    const struct panel panel = panel_at(job->c.kernels, job->c.k, i);
+    const int64_t distance = v_plane(job, job->tiles);
+    for (int64_t q = 0; q < job->pieces; q++) {
+        transform_kernel(job, &panel, q, lane.taps, lane.own);
+        multiply(job, &panel, q, at(job->shared, q * PLANES * distance, job->c.kernels->item), distance, job->tiles,
+                 lane.own, lane.m);
+    }
+    finish(job, &panel, 0, job->tiles, &lane);
+}
+
+static void activate_tile(void *data, int lane, int64_t i)
+{
+    (void)lane;
+    activate_tiles(data, i, 1);
+}
+
+static void run_units_of(chanconv_context *context, struct job *job)
+{
+    if (job->few) {
+        run_units(context, job->threads, job->tiles, make_v, job);
+        run_units(context, job->threads, job->panels, run_panel, job);
+        if (job->c.activation.kind != CHANCONV_IDENTITY) {
+            run_units(context, job->threads, job->tiles, activate_tile, job);
+        }
+    } else {
+        run_units(context, job->threads, job->panels * job->pieces, make_u, job);
+        run_units(context, job->threads, job->blocks, run_block, job);
+    }
+}
+
+/* ---- The whole ----------------------------------------------------------------------------------------------------------- */
+
+static struct job job_of(const struct correlation *c, int threads)
+{
+    struct job job = {.c = *c, .threads = threads, .tile_rows = ceil_div(c->oh, 4), .tile_cols = ceil_div(c->ow, 4)};
+    job.tiles = c->x.n * job.tile_rows * job.tile_cols;
+    job.pieces = ceil_div(c->x.c, PIECE);
+    job.piece = padded_columns(c->kernels, ceil_div(c->x.c, job.pieces));
+    job.panels = panel_count(c->kernels, c->k);
+    job.width = panel_at(c->kernels, c->k, job.panels - 1).vectors * c->kernels->vl;
+    job.width = job.panels > 1 ? max64(job.width, 2 * c->kernels->vl) : job.width;
+    job.few = job.tiles <= FEW_TILES;
+    job.blocks = job.few ? 1 : ceil_div(ceil_div(job.tiles, BLOCK_TILES), threads) * threads;
+    job.blocks = min64(job.blocks, job.tiles);
+    job.block_tiles = ceil_div(job.tiles, job.blocks);
+    return job;
+}
+
+static int64_t job_bytes(const struct job *job)
+{
+    return (zeros_elements(job) + shared_elements(job) + job->threads * lane_elements(job)) * item(job);
+}
+
+/* One group after the other; *finite: whether the kernel was. */
+static chanconv_status run_groups(chanconv_context *context, const struct correlation *c, bool *finite)
+{
+    struct job job = job_of(c, worthwhile_threads(context, correlation_flops(c)));
+    const size_t bytes = (size_t)job_bytes(&job);
+    char *scratch = take_scratch(context, bytes);
+    if (!scratch) {
+        return CHANCONV_NO_MEMORY;
+    }
+    job.zeros = scratch;
+    job.shared = at(scratch, zeros_elements(&job), c->kernels->item);
+    job.lanes = at(job.shared, shared_elements(&job), c->kernels->item);
+    memset(job.zeros, 0, (size_t)(zeros_elements(&job) * item(&job)));
+    atomic_init(&job.finite, true);
+    for (int64_t g = 0; g < c->groups && atomic_load(&job.finite); g++) {
+        job.c.x.data = at(c->x.data, g * c->x_group, c->kernels->item);
+        job.c.y = at(c->y, g * c->y_group, c->kernels->item);
+        job.c.kernel = at(c->kernel, g * c->kernel_group, c->kernels->item);
+        job.c.bias = c->bias ? at(c->bias, g * c->k, c->kernels->item) : NULL;
+        run_units_of(context, &job);
+    }
+    *finite = atomic_load(&job.finite);
+    release_scratch(context, scratch, bytes);
+    return CHANCONV_OK;
+}
+
+/* Borders of the gradient of x are too thin for tiles. */
+static bool is_thin(const struct correlation *c) { return c->bounded && min64(c->oh, c->ow) < 3; }
+
+static chanconv_status winograd_correlate(chanconv_context *context, const struct correlation *c)
+{
+    if (c->x.n == 0 || c->oh < 1 || c->ow < 1 || c->k == 0) {
+        return CHANCONV_OK;
+    }
+    bool finite = true;
+    const chanconv_status status = is_thin(c) ? correlate(context, c) : run_groups(context, c, &finite);
+    return finite ? status : CORRELATE_NOT_FINITE;
+}
+
+static int64_t winograd_bytes(const struct correlation *c, int threads)
+{
+    const struct job job = job_of(c, threads);
+    return max64(job_bytes(&job), c->bounded ? correlation_bytes(c, threads) : 0);
+}
+
+static const struct correlator correlator = {winograd_correlate, winograd_bytes};
+
+static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+                           const struct arrays *arrays)
+{
+    if (pass == CHANCONV_GRAD_X) {
+        return gradient_of_x(context, g, arrays, &correlator);
+    }
+    const struct correlation c = forward_correlation(g, arrays);
+    const chanconv_status status = winograd_correlate(context, &c);
+    return status == CORRELATE_NOT_FINITE ? algorithm_gemm.run(context, g, pass, arrays) : status;
+}
+
+static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
+{
+    const int64_t columns = pass == CHANCONV_FORWARD ? g->kg : g->cg;
+    const struct arrays none = {0};
+    const struct correlation c = forward_correlation(g, &none);
+    if (columns == 0 || g->n == 0) {
+        return;
+    }
+    const struct panel panel = panel_at(c.kernels, columns, 0);
+    plan->tile[0] = (int32_t)tallest(c.kernels, &panel);
+    plan->tile[1] = (int32_t)(panel.vectors * c.kernels->vl);
+    plan->workspace_bytes = pass == CHANCONV_FORWARD ? winograd_bytes(&c, plan->threads)
+                                                     : gradient_of_x_bytes(g, plan->threads, &correlator);
+}
+
+/* ---- The choice ------------------------------------------------------------------------------------------------------------ */
+
+static const char *decline(const struct geometry *g, chanconv_pass pass)
+{
+    const int64_t channels = pass == CHANCONV_FORWARD ? g->cg : g->kg, kernels = pass == CHANCONV_FORWARD ? g->kg : g->cg;
+    if (g->kh != 3 || g->kw != 3 || g->stride[0] != 1 || g->stride[1] != 1 || g->dilation[0] != 1 ||
+        g->dilation[1] != 1) {
+        return "it is for 3x3 kernels, stride 1 and dilation 1";
+    }
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        return "it has no gradient of the kernel";
+    }
+    if (g->precision == CHANCONV_STRICT) {
+        return "the precision is strict";
+    }
+    if (channels < 1 || channels > CHANNELS_MAX ||
+        kernels > TRANSFORMED_BYTES_MAX / PLANES / channels / (int64_t)g->item) {
+        return "the kernel is too large or empty";
+    }
+    return g->algorithm == CHANCONV_WINOGRAD ? NULL : "auto does not take it yet";
+}
+
+const struct algorithm algorithm_winograd = {
+    .id = CHANCONV_WINOGRAD, .decline = decline, .plan = plan, .run = run};
