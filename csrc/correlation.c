@@ -7,202 +7,9 @@
  */
 #include <string.h>
 
-#include "gemm.h"
-
-/* Steps of the reduction in a pass: B then has PASS_STEPS rows, 200 KiB in a panel of 128 bytes. Longer is better as
- * long as that stays in the second-level cache: C is loaded and stored once a pass. */
-enum { PASS_STEPS = 1600, SEGMENTS_MAX = 256 };
-
-/* Columns of taps on padding are clipped where a dilation makes the parts of a row that have the same taps at least so
- * many pixels wide; shorter tiles would cost more than the zeros. */
-enum { SPAN_PIXELS = 4, SPANS_MAX = 17 };
-
-/* With fewer pixels than this a panel of B is used too seldom to be worth a copy. */
-enum { PIXELS_IN_PLACE = 64 };
-
-/* Blocks of fewer pixels than this are not cut further for the sake of threads. */
-enum { PIXELS_PER_UNIT = 56 };
-
-/* A pass over the reduction: steps begin .. end - 1 of each of the runs first .. first + count - 1. */
-struct pass {
-    int64_t first, count, begin, end;
-};
-
-struct job {
-    struct correlation c;
-    bool copy;                  /* rows of x go through a band */
-    bool merged;                /* a row of taps is one run of x, taps[1] * c long */
-    bool clip;                  /* taps on rows of zeros are left out */
-    bool clip_columns;          /* ... and those on columns of zeros */
-    int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
-    int64_t rows, cols;         /* outputs of a block */
-    int64_t row_blocks, col_blocks, panel_blocks;
-    int64_t panels;
-    bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
-    bool in_place;              /* ... or read where they lie */
-    void *b;                    /* else they are packed before, one after the other */
-    atomic_bool finite;
-    void *lanes;                /* scratch of each lane: a band, and when streamed a panel of a pass */
-    int64_t band_elements, panel_elements;
-    int threads;
-};
-
-/* ---- The plan of a job ------------------------------------------------------------------------------------------- */
-
-/* Rows (axis 0) or columns of x that `outputs` outputs reach over. */
-static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
-{
-    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
-}
-
-/* Rows or columns of x that are read for them: gaps of a dilation or a stride cost no cache. */
-static int64_t touched(const struct correlation *c, int axis, int64_t outputs)
-{
-    return min64(reach(c, axis, outputs), outputs * c->taps[axis]);
-}
-
-static int64_t window_bytes(const struct correlation *c, int64_t rows, int64_t cols)
-{
-    return touched(c, 0, rows) * touched(c, 1, cols) * c->x.c * (int64_t)c->kernels->item;
-}
-
-static struct window window_of(const struct correlation *c, int64_t row, int64_t rows, int64_t col, int64_t cols)
-{
-    const int64_t top = row * c->stride[0] + c->origin[0], left = col * c->stride[1] + c->origin[1];
-    return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
-}
-
-bool reaches_outside(const struct correlation *c)
-{
-    const struct window all = window_of(c, 0, c->oh, 0, c->ow);
-    return !inside(&c->x, &all);
-}
-
-/* Images of a single output, as in a dense layer, are the columns of one row of outputs. */
-static void flatten_images(struct correlation *c)
-{
-    struct image *x = &c->x;
-    const struct window only = window_of(c, 0, 1, 0, 1);
-    if (c->oh != 1 || c->ow != 1 || !inside(x, &only)) {
-        return;
-    }
-    x->data = at(x->data, only.top * x->row + only.left * x->pixel, x->item);
-    x->h = reach(c, 0, 1);
-    x->w = reach(c, 1, 1);
-    c->column = x->image;
-    c->y_pixel = c->y_image;
-    c->ow = x->n;
-    x->n = 1;
-    c->stride[0] = c->stride[1] = 0;
-    c->origin[0] = c->origin[1] = 0;
-}
-
-/* A 1x1 kernel on dense images is one product over all their pixels: one long row. */
-static void flatten(struct correlation *c)
-{
-    flatten_images(c);
-    const struct image *x = &c->x;
-    const bool pointwise = c->taps[0] == 1 && c->taps[1] == 1 && c->stride[0] == 1 && c->stride[1] == 1 &&
-                           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == x->h && c->ow == x->w;
-    if (!pointwise || x->row != x->w * x->pixel || c->y_row != c->ow * c->y_pixel) {
-        return;
-    }
-    c->ow *= c->oh;
-    c->oh = 1;
-    c->x.w = c->ow;
-    c->x.h = 1;
-    if (x->image == c->ow * x->pixel && c->y_image == c->ow * c->y_pixel) {
-        c->ow *= x->n;
-        c->x.w = c->ow;
-        c->x.n = 1;
-    }
-}
-
-static int64_t units_of(const struct job *job)
-{
-    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
-}
-
-/* Rows and columns of a block whose window fits BLOCK_BYTES: whole rows of outputs if one does, else parts of a row that
- * still are several tiles long. */
-static void fit_block(struct job *job)
-{
-    const struct correlation *c = &job->c;
-    int64_t parts = 1, rows = 1;
-    while (window_bytes(c, 1, ceil_div(c->ow, parts)) > BLOCK_BYTES && ceil_div(c->ow, parts) > PIXELS_PER_UNIT) {
-        parts++;
-    }
-    job->cols = ceil_div(c->ow, parts);
-    while (rows < c->oh && window_bytes(c, rows + 1, job->cols) <= BLOCK_BYTES) {
-        rows++;
-    }
-    job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
-}
-
-/* Smaller blocks, so that every thread has several. They do not change any sum. */
-static void spread(struct job *job)
-{
-    const struct correlation *c = &job->c;
-    const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
-    const int64_t kernel_bytes = job->runs * job->run_length * padded_columns(c->kernels, c->k) *
-                                 (int64_t)c->kernels->item;
-    const int64_t others = max64(c->x.n * c->groups, 1);
-    if (kernel_bytes <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
-        if (c->oh > 1) {
-            job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
-        } else {
-            job->cols = min64(job->cols, max64(c->ow * others / wanted, PIXELS_PER_UNIT));
-        }
-    }
-    job->row_blocks = ceil_div(c->oh, job->rows);
-    job->col_blocks = ceil_div(c->ow, job->cols);
-    job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
-}
-
-/* Whether the kernel lies in memory as a matrix [taps * c][k] of whole vectors, as a tile reads it. */
-static bool is_readable_kernel(const struct correlation *c)
-{
-    return c->kernel_k == 1 && c->k % c->kernels->vl == 0 &&
-           (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
-           (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
-}
-
-static int64_t reduction(const struct job *job) { return job->runs * job->run_length; }
-
-static int64_t widest_panel(const struct job *job)
-{
-    const struct panel last = panel_at(job->c.kernels, job->c.k, job->panels - 1);
-    return max64(last.vectors, min64(job->panels, 2)) * job->c.kernels->vl;
-}
-
-static void plan(struct job *job, int threads)
-{
-    struct correlation *c = &job->c;
-    flatten(c);
-    const bool dense = c->x.pixel == c->x.c;
-    job->threads = threads;
-    job->panels = panel_count(c->kernels, c->k);
-    job->copy = !c->column && (reaches_outside(c) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1));
-    job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
-    job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
-    job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
-    fit_block(job);
-    job->row_blocks = ceil_div(c->oh, job->rows);
-    job->col_blocks = ceil_div(c->ow, job->cols);
-    spread(job);
-    const struct window first = window_of(c, 0, job->rows, 0, job->cols);
-    job->band_elements = job->copy ? band_elements(&c->x, &first) : 0;
-    job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
-    job->in_place = job->streamed && !job->copy && is_readable_kernel(c) && c->oh * c->ow <= PIXELS_IN_PLACE;
-    job->panel_elements = job->streamed && !job->in_place ? min64(reduction(job), PASS_STEPS) * widest_panel(job) : 0;
-}
+#include "correlation.h"
 
 /* ---- B ------------------------------------------------------------------------------------------------------------- */
-
-static int64_t packed_elements(const struct job *job)
-{
-    return job->streamed ? 0 : job->c.groups * reduction(job) * padded_columns(job->c.kernels, job->c.k);
-}
 
 static void *packed_panel(const struct job *job, int64_t group, const struct panel *panel)
 {
@@ -270,28 +77,6 @@ struct block {
     struct span span[SPANS_MAX];
     struct band band;
 };
-
-static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
-
-static int64_t runs_per_pass(const struct job *job)
-{
-    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
-}
-
-static int64_t pass_count(const struct job *job)
-{
-    return max64(ceil_div(job->runs, runs_per_pass(job)) * pieces_of(job), 1);
-}
-
-static struct pass pass_at(const struct job *job, int64_t i)
-{
-    const int64_t pieces = pieces_of(job), per_pass = runs_per_pass(job), first = i / pieces * per_pass;
-    const int64_t piece = i % pieces;
-    return (struct pass){
-        .first = first, .count = min64(per_pass, job->runs - first),
-        .begin = job->run_length * piece / pieces, .end = job->run_length * (piece + 1) / pieces,
-    };
-}
 
 /* The taps of an axis that meet x for output i, from *first to *end - 1. */
 static void valid_taps(const struct correlation *c, int axis, int64_t i, int64_t *first, int64_t *end)
@@ -467,14 +252,6 @@ static void run_block(struct job *job, const struct block *block, void *stream)
     }
 }
 
-/* Whether a block can do without the copy that the job as a whole needs: its taps on padding have been clipped away. */
-static bool readable(const struct job *job, const struct window *window)
-{
-    const struct image *x = &job->c.x;
-    const bool runs = x->pixel == x->c || !job->merged || job->c.taps[1] == 1;
-    return job->clip && runs && inside(x, window);
-}
-
 /* Block i: panels fastest, then columns, rows, groups, images. */
 static void run_unit(void *data, int lane, int64_t i)
 {
@@ -490,88 +267,59 @@ static void run_unit(void *data, int lane, int64_t i)
         .panel = job->panels * p / job->panel_blocks,
     };
     block.panels = job->panels * (p + 1) / job->panel_blocks - block.panel;
-    struct window window = window_of(c, block.row, block.rows, block.col, block.cols);
-    if (job->clip) {
-        window.top = min64(max64(window.top, 0), c->x.h);
-        window.bottom = max64(min64(window.bottom, c->x.h), window.top);
-    }
-    if (job->clip_columns) {
-        window.left = min64(max64(window.left, 0), c->x.w);
-        window.right = max64(min64(window.right, c->x.w), window.left);
-    }
+    const struct window window = block_window(job, block.row, block.rows, block.col, block.cols);
     list_spans(job, &block);
     struct image x = c->x;
     x.data = at(x.data, block.group * c->x_group, x.item);
     void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
-    block.band = take_band(&x, block.n, &window, job->copy && !readable(job, &window), scratch);
+    block.band = take_band(&x, block.n, &window, job->copy, scratch);
     run_block(job, &block, at(scratch, job->band_elements, x.item));
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------------- */
 
-double correlation_flops(const struct correlation *c)
+static int64_t units_of(const struct job *job)
 {
-    return 2.0 * (double)(c->x.n * c->oh * c->ow) * (double)(c->taps[0] * c->taps[1] * c->x.c) *
-           (double)(c->k * c->groups);
+    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-static int64_t job_bytes(const struct job *job)
+/* Runs the job, unless it clips and the kernel turns out not to be finite. When streamed that shows only afterwards: then
+ * what has been written is wrong. */
+static chanconv_status run_job(chanconv_context *context, struct job *job)
 {
-    return (packed_elements(job) + job->threads * (job->band_elements + job->panel_elements)) *
-           (int64_t)job->c.kernels->item;
-}
-
-int64_t correlation_bytes(const struct correlation *correlation, int threads)
-{
-    struct job job = {.c = *correlation};
-    plan(&job, threads);
-    return job_bytes(&job);
-}
-
-/* Runs the job with taps on padding clipped or multiplied with zeros. */
-static void run_job(chanconv_context *context, struct job *job, bool clip)
-{
-    job->clip = clip;
-    job->clip_columns = clip && !job->merged && 2 * job->c.taps[1] < SPANS_MAX &&
-                        job->c.dilation[1] >= SPAN_PIXELS * job->c.stride[1];
-    run_units(context, job->threads, units_of(job), run_unit, job);
-}
-
-/* Clips, if all of the kernel is finite: 0 times NaN or Inf is not 0. When streamed that is known afterwards. */
-static chanconv_status run_clipped(chanconv_context *context, struct job *job)
-{
-    const bool zeros = job->c.x.mode == CHANCONV_ZEROS;
+    const size_t bytes = job_bytes(job);
+    job->b = take_scratch(context, bytes);
+    if (!job->b) {
+        return CHANCONV_NO_MEMORY;
+    }
+    job->lanes = at(job->b, job->packed_elements, job->c.kernels->item);
+    atomic_init(&job->finite, true);
     if (!job->streamed) {
         run_units(context, job->threads, job->c.groups * job->panels, pack_panel, job);
     }
-    if (job->streamed || atomic_load(&job->finite)) {
-        run_job(context, job, zeros);
+    if (!job->clip || atomic_load(&job->finite)) {
+        run_units(context, job->threads, units_of(job), run_unit, job);
     }
-    if (atomic_load(&job->finite)) {
-        return CHANCONV_OK;
-    }
-    if (job->c.bounded && job->copy) {
-        return CORRELATE_NOT_FINITE;
-    }
-    run_job(context, job, false);
+    release_scratch(context, job->b, bytes);
     return CHANCONV_OK;
 }
 
+/* Clips first: most kernels are finite. 0 times NaN or Inf is not 0, so with others taps on padding take part. */
 chanconv_status correlate(chanconv_context *context, const struct correlation *correlation)
 {
-    struct job job = {.c = *correlation};
-    if (job.c.x.n == 0 || job.c.oh < 1 || job.c.ow < 1 || job.c.k == 0) {
+    const struct correlation *c = correlation;
+    if (c->x.n == 0 || c->oh < 1 || c->ow < 1 || c->k == 0) {
         return CHANCONV_OK;
     }
-    plan(&job, worthwhile_threads(context, correlation_flops(correlation)));
-    const size_t bytes = (size_t)job_bytes(&job);
-    job.b = take_scratch(context, bytes);
-    if (!job.b) {
-        return CHANCONV_NO_MEMORY;
+    const int threads = worthwhile_threads(context, correlation_flops(c));
+    struct job job = plan_correlation(c, threads, true);
+    chanconv_status status = run_job(context, &job);
+    if (status == CHANCONV_OK && job.clip && !atomic_load(&job.finite)) {
+        if (c->bounded) {
+            return CORRELATE_NOT_FINITE;
+        }
+        job = plan_correlation(c, threads, false);
+        status = run_job(context, &job);
     }
-    job.lanes = at(job.b, packed_elements(&job), job.c.kernels->item);
-    atomic_init(&job.finite, true);
-    const chanconv_status status = run_clipped(context, &job);
-    release_scratch(context, job.b, bytes);
     return status;
 }

@@ -20,6 +20,7 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             NAME(vec) bp[NV_MAX];
             UNROLL for (int j = 0; j < vectors; j++) {
                 bp[j] = *(const NAME(vec) *)(b + j * NAME(VL));
+                PIN(bp[j]);
             }
             UNROLL for (int i = 0; i < rows; i++) {
                 const REAL ai = a[i * a_row];

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The plan of a correlation: how x and the kernel are read, and how outputs are cut into blocks. None of it changes the order
+ * of a sum, so it may look at the batch and at the threads.
+ */
+#include "correlation.h"
+
+/* Steps of the reduction in a pass: B then has PASS_STEPS rows, 200 KiB in a panel of 128 bytes. Longer is better as
+ * long as that stays in the second-level cache: C is loaded and stored once a pass. */
+enum { PASS_STEPS = 1600 };
+
+/* Columns of taps on padding are clipped where a dilation makes the parts of a row that have the same taps at least so
+ * many pixels wide; shorter tiles would cost more than the zeros. */
+enum { SPAN_PIXELS = 4 };
+
+/* With fewer pixels than this a panel of B is used too seldom to be worth a copy. */
+enum { PIXELS_IN_PLACE = 64 };
+
+/* Blocks of fewer pixels than this are not cut further for the sake of threads. */
+enum { PIXELS_PER_UNIT = 56 };
+
+/* Rows (axis 0) or columns of x that `outputs` outputs reach over. */
+static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
+{
+    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
+}
+
+/* Rows or columns of x that are read for them: gaps of a dilation or a stride cost no cache. */
+static int64_t touched(const struct correlation *c, int axis, int64_t outputs)
+{
+    return min64(reach(c, axis, outputs), outputs * c->taps[axis]);
+}
+
+static struct window window_of(const struct correlation *c, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    const int64_t top = row * c->stride[0] + c->origin[0], left = col * c->stride[1] + c->origin[1];
+    return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
+}
+
+/* From first .. end - 1, what lies in 0 .. size - 1. */
+static void clip_range(int64_t size, int64_t *first, int64_t *end)
+{
+    *first = min64(max64(*first, 0), size);
+    *end = max64(min64(*end, size), *first);
+}
+
+struct window block_window(const struct job *job, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    struct window window = window_of(&job->c, row, rows, col, cols);
+    if (job->clip) {
+        clip_range(job->c.x.h, &window.top, &window.bottom);
+    }
+    if (job->clip_columns) {
+        clip_range(job->c.x.w, &window.left, &window.right);
+    }
+    return window;
+}
+
+bool reaches_outside(const struct correlation *c)
+{
+    const struct window all = window_of(c, 0, c->oh, 0, c->ow);
+    return !inside(&c->x, &all);
+}
+
+/* Images of a single output, as in a dense layer, are the columns of one row of outputs. */
+static void flatten_images(struct correlation *c)
+{
+    struct image *x = &c->x;
+    const struct window only = window_of(c, 0, 1, 0, 1);
+    if (c->oh != 1 || c->ow != 1 || !inside(x, &only)) {
+        return;
+    }
+    x->data = at(x->data, only.top * x->row + only.left * x->pixel, x->item);
+    x->h = reach(c, 0, 1);
+    x->w = reach(c, 1, 1);
+    c->column = x->image;
+    c->y_pixel = c->y_image;
+    c->ow = x->n;
+    x->n = 1;
+    c->stride[0] = c->stride[1] = 0;
+    c->origin[0] = c->origin[1] = 0;
+}
+
+/* A 1x1 kernel on dense images is one product over all their pixels: one long row. */
+static void flatten(struct correlation *c)
+{
+    flatten_images(c);
+    const struct image *x = &c->x;
+    const bool pointwise = c->taps[0] == 1 && c->taps[1] == 1 && c->stride[0] == 1 && c->stride[1] == 1 &&
+                           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == x->h && c->ow == x->w;
+    if (!pointwise || x->row != x->w * x->pixel || c->y_row != c->ow * c->y_pixel) {
+        return;
+    }
+    c->ow *= c->oh;
+    c->oh = 1;
+    c->x.w = c->ow;
+    c->x.h = 1;
+    if (x->image == c->ow * x->pixel && c->y_image == c->ow * c->y_pixel) {
+        c->ow *= x->n;
+        c->x.w = c->ow;
+        c->x.n = 1;
+    }
+}
+
+/* Bytes of a group's kernels, packed. */
+static int64_t kernel_bytes(const struct job *job)
+{
+    const struct correlation *c = &job->c;
+    return reduction(job) * padded_columns(c->kernels, c->k) * (int64_t)c->kernels->item;
+}
+
+/* Bytes of x that a block works on: its window, or where that is not copied and large, what one pass reads of it. */
+static int64_t block_bytes(const struct job *job, int64_t rows, int64_t cols)
+{
+    const struct correlation *c = &job->c;
+    const int64_t window = touched(c, 0, rows) * touched(c, 1, cols) * c->x.c;
+    return (job->copy ? window : min64(window, rows * cols * PASS_STEPS)) * (int64_t)c->kernels->item;
+}
+
+/* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
+ * tiles long. Blocks are twice as large where the kernel is so large that each block has to read it from afar. */
+static void fit_block(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t limit = kernel_bytes(job) > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
+    int64_t parts = 1, rows = 1;
+    while (block_bytes(job, 1, ceil_div(c->ow, parts)) > limit && ceil_div(c->ow, parts) > PIXELS_PER_UNIT) {
+        parts++;
+    }
+    job->cols = ceil_div(c->ow, parts);
+    while (rows < c->oh && block_bytes(job, rows + 1, job->cols) <= limit) {
+        rows++;
+    }
+    job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+}
+
+/* Smaller blocks, so that every thread has several. They do not change any sum. */
+static void spread(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
+    const int64_t others = max64(c->x.n * c->groups, 1);
+    if (kernel_bytes(job) <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
+        if (c->oh > 1) {
+            job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
+        } else {
+            job->cols = min64(job->cols, max64(c->ow * others / wanted, PIXELS_PER_UNIT));
+        }
+    }
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+    job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
+}
+
+/* Whether the kernel lies in memory as a matrix [taps * c][k] of whole vectors, as a tile reads it. */
+static bool is_readable_kernel(const struct correlation *c)
+{
+    return c->kernel_k == 1 && c->k % c->kernels->vl == 0 &&
+           (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
+           (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
+}
+
+static int64_t widest_panel(const struct job *job)
+{
+    const struct panel last = panel_at(job->c.kernels, job->c.k, job->panels - 1);
+    return max64(last.vectors, min64(job->panels, 2)) * job->c.kernels->vl;
+}
+
+/* How x is read: in place, or copied; a row of taps at once, or tap by tap. */
+static void plan_runs(struct job *job)
+{
+    struct correlation *c = &job->c;
+    const struct window all = block_window(job, 0, c->oh, 0, c->ow);
+    const bool dense = c->x.pixel == c->x.c;
+    job->copy = !c->column && (!inside(&c->x, &all) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1));
+    job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
+    job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
+    job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
+}
+
+/* How B is read: packed before, packed by and by, or in place. */
+static void plan_panels(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
+    job->in_place = job->streamed && !job->copy && !job->clip && is_readable_kernel(c) &&
+                    c->oh * c->ow <= PIXELS_IN_PLACE;
+    job->panel_elements = job->streamed && !job->in_place ? min64(reduction(job), PASS_STEPS) * widest_panel(job) : 0;
+    job->packed_elements = job->streamed ? 0 : c->groups * reduction(job) * padded_columns(c->kernels, c->k);
+}
+
+struct job plan_correlation(const struct correlation *correlation, int threads, bool clip)
+{
+    struct job job = {.c = *correlation, .threads = threads};
+    struct correlation *c = &job.c;
+    flatten(c);
+    job.clip = clip && c->x.mode == CHANCONV_ZEROS && reaches_outside(c);
+    job.clip_columns = job.clip && c->taps[1] > 1 && 2 * c->taps[1] < SPANS_MAX &&
+                       c->dilation[1] >= SPAN_PIXELS * c->stride[1];
+    job.panels = panel_count(c->kernels, c->k);
+    plan_runs(&job);
+    fit_block(&job);
+    spread(&job);
+    const struct window window = window_of(c, 0, job.rows, 0, job.cols);
+    job.band_elements = job.copy ? band_elements(&c->x, &window) : 0;
+    plan_panels(&job);
+    return job;
+}
+
+size_t job_bytes(const struct job *job)
+{
+    return (size_t)(job->packed_elements + job->threads * (job->band_elements + job->panel_elements)) *
+           job->c.kernels->item;
+}
+
+int64_t correlation_bytes(const struct correlation *correlation, int threads)
+{
+    const struct job job = plan_correlation(correlation, threads, true);
+    return (int64_t)job_bytes(&job);
+}
+
+double correlation_flops(const struct correlation *c)
+{
+    return 2.0 * (double)(c->x.n * c->oh * c->ow) * (double)(c->taps[0] * c->taps[1] * c->x.c) *
+           (double)(c->k * c->groups);
+}
+
+/* ---- Passes -------------------------------------------------------------------------------------------------------- */
+
+static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
+
+static int64_t runs_per_pass(const struct job *job)
+{
+    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
+}
+
+int64_t pass_count(const struct job *job)
+{
+    return max64(ceil_div(job->runs, runs_per_pass(job)) * pieces_of(job), 1);
+}
+
+struct pass pass_at(const struct job *job, int64_t i)
+{
+    const int64_t pieces = pieces_of(job), per_pass = runs_per_pass(job), first = i / pieces * per_pass;
+    const int64_t piece = i % pieces;
+    return (struct pass){
+        .first = first, .count = min64(per_pass, job->runs - first),
+        .begin = job->run_length * piece / pieces, .end = job->run_length * (piece + 1) / pieces,
+    };
+}
