@@ -12,6 +12,7 @@ _Four: TypeAlias = tuple[int, int, int, int]
 _Two: TypeAlias = tuple[int, int]
 
 ELEMENTWISE: dict[str, int]
+AXIS: dict[str, int]
 PADDING_MODES: dict[str, int]
 PADDING_RULES: dict[str, int]
 ALGORITHMS: dict[str, int]
@@ -20,6 +21,9 @@ PRECISIONS: tuple[str, str]
 
 class Elementwise:
     def __init__(self, kind: str, p0: float = 0.0, p1: float = 0.0) -> None: ...
+
+class AlongAxis:
+    def __init__(self, kind: str, outer: int, length: int, inner: int) -> None: ...
 
 class Convolution:
     item: int
@@ -44,6 +48,11 @@ class Convolution:
     def plan(self, what: str) -> dict[str, object]: ...
 
 activation_forward: _OfReal
+activation_backward: _OfReal
+prelu_forward: _OfReal
+prelu_backward: _OfReal
+axis_forward: _OfReal
+axis_backward: _OfReal
 conv_forward: _OfReal
 conv_transpose: _OfReal
 conv_grad_x: _OfReal

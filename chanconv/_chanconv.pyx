@@ -81,6 +81,27 @@ cdef extern from "chanconv.h" nogil:
     chanconv_status chanconv_activation_forward(
         chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
         const void *x, void *y, chanconv_error *error)
+    chanconv_status chanconv_activation_backward(
+        chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
+        const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
+    chanconv_status chanconv_prelu_forward(
+        chanconv_context *context, chanconv_dtype dtype, int64_t pixels, int64_t channels, int64_t slopes,
+        const void *x, const void *slope, void *y, chanconv_error *error)
+    chanconv_status chanconv_prelu_backward(
+        chanconv_context *context, chanconv_dtype dtype, int64_t pixels, int64_t channels, int64_t slopes,
+        const void *grad_y, const void *x, const void *slope, void *grad_x, void *grad_slope, chanconv_error *error)
+
+    ctypedef enum chanconv_axis_activation:
+        CHANCONV_SOFTMAX
+        CHANCONV_LOG_SOFTMAX
+        CHANCONV_GLU
+
+    chanconv_status chanconv_axis_forward(
+        chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
+        int64_t length, int64_t inner, const void *x, void *y, chanconv_error *error)
+    chanconv_status chanconv_axis_backward(
+        chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
+        int64_t length, int64_t inner, const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
 
     ctypedef enum chanconv_padding_mode:
         CHANCONV_ZEROS
@@ -235,6 +256,98 @@ def activation_forward(Elementwise activation not None, const real[::1] x not No
     with nogil:
         status = chanconv_activation_forward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64,
                                              &activation.activation, x.shape[0], &x[0], &y[0], &error)
+    check(status, &error)
+
+
+def activation_backward(Elementwise activation not None, const real[::1] grad_y not None,
+                        const real[::1] x not None, real[::1] grad_x not None):
+    """grad_x = grad_y * activation'(x); grad_x may be grad_y or x."""
+    cdef chanconv_error error
+    cdef chanconv_status status
+    error.text[0] = 0
+    check_count("grad_output", grad_y.shape[0], x.shape[0])
+    check_count("out", grad_x.shape[0], x.shape[0])
+    with nogil:
+        status = chanconv_activation_backward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64,
+                                              &activation.activation, x.shape[0], &grad_y[0], &x[0], &grad_x[0],
+                                              &error)
+    check(status, &error)
+
+
+def prelu_forward(int64_t channels, const real[::1] x not None, const real[::1] slope not None,
+                  real[::1] y not None):
+    """y = x > 0 ? x : slope * x on x (pixels, channels); slope has one value or one per channel; y may be x."""
+    cdef chanconv_error error
+    cdef chanconv_status status
+    cdef int64_t pixels = x.shape[0] // channels if channels else 0
+    error.text[0] = 0
+    check_count("x", x.shape[0], pixels * channels)
+    check_count("out", y.shape[0], x.shape[0])
+    with nogil:
+        status = chanconv_prelu_forward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64, pixels, channels,
+                                        slope.shape[0], &x[0], &slope[0], &y[0], &error)
+    check(status, &error)
+
+
+def prelu_backward(int64_t channels, const real[::1] grad_y not None, const real[::1] x not None,
+                   const real[::1] slope not None, real[::1] grad_x not None, real[::1] grad_slope not None):
+    """The gradients of prelu_forward; grad_x may be grad_y or x."""
+    cdef chanconv_error error
+    cdef chanconv_status status
+    cdef int64_t pixels = x.shape[0] // channels if channels else 0
+    error.text[0] = 0
+    check_count("x", x.shape[0], pixels * channels)
+    check_count("grad_output", grad_y.shape[0], x.shape[0])
+    check_count("out", grad_x.shape[0], x.shape[0])
+    check_count("slope", grad_slope.shape[0], slope.shape[0])
+    with nogil:
+        status = chanconv_prelu_backward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64, pixels, channels,
+                                         slope.shape[0], &grad_y[0], &x[0], &slope[0], &grad_x[0], &grad_slope[0],
+                                         &error)
+    check(status, &error)
+
+
+# Activations along the middle axis of x (outer, length, inner).
+AXIS = {"softmax": CHANCONV_SOFTMAX, "log_softmax": CHANCONV_LOG_SOFTMAX, "glu": CHANCONV_GLU}
+
+
+cdef class AlongAxis:
+    """An activation along an axis: a name of `AXIS` and the shape (outer, length, inner) that x is seen in."""
+    cdef chanconv_axis_activation kind
+    cdef int64_t outer, length, inner, x_count, y_count
+
+    def __init__(self, str kind not None, int64_t outer, int64_t length, int64_t inner):
+        self.kind = AXIS[kind]
+        self.outer, self.length, self.inner = outer, length, inner
+        self.x_count = outer * length * inner
+        self.y_count = self.x_count // 2 if self.kind == CHANCONV_GLU else self.x_count
+
+
+def axis_forward(AlongAxis axis not None, const real[::1] x not None, real[::1] y not None):
+    """y may be x, but not for glu."""
+    cdef chanconv_error error
+    cdef chanconv_status status
+    error.text[0] = 0
+    check_count("x", x.shape[0], axis.x_count)
+    check_count("out", y.shape[0], axis.y_count)
+    with nogil:
+        status = chanconv_axis_forward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64, axis.kind, axis.outer,
+                                       axis.length, axis.inner, &x[0], &y[0], &error)
+    check(status, &error)
+
+
+def axis_backward(AlongAxis axis not None, const real[::1] grad_y not None, const real[::1] x not None,
+                  real[::1] grad_x not None):
+    """The vector-Jacobian product; grad_x may be x, and but for glu grad_y."""
+    cdef chanconv_error error
+    cdef chanconv_status status
+    error.text[0] = 0
+    check_count("x", x.shape[0], axis.x_count)
+    check_count("grad_output", grad_y.shape[0], axis.y_count)
+    check_count("out", grad_x.shape[0], axis.x_count)
+    with nogil:
+        status = chanconv_axis_backward(NULL, CHANCONV_F32 if real is float else CHANCONV_F64, axis.kind, axis.outer,
+                                        axis.length, axis.inner, &grad_y[0], &x[0], &grad_x[0], &error)
     check(status, &error)
 
 
