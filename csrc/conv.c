@@ -6,8 +6,8 @@
 #include "internal.h"
 
 /* The order of preference of "auto". im2col comes after gemm, which declines nothing: it runs only when asked for. */
-static const struct algorithm *const algorithms[] = {&algorithm_depthwise, &algorithm_winograd, &algorithm_gemm,
-                                                     &algorithm_im2col};
+static const struct algorithm *const algorithms[] = {&algorithm_depthwise, &algorithm_plane, &algorithm_winograd,
+                                                     &algorithm_gemm, &algorithm_im2col};
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
 static const char *const algorithm_name[CHANCONV_ALGORITHM_COUNT] = {"auto",     "gemm", "direct",
@@ -211,7 +211,7 @@ static void list_declined(const struct geometry *g, chanconv_pass pass, chanconv
     for (int id = CHANCONV_GEMM; id < CHANCONV_ALGORITHM_COUNT; id++) {
         plan->declined[id] = "it has no kernel for this shape";
     }
-    for (int i = 0; i < ALGORITHMS; i++) {
+    for (int i = ALGORITHMS - 1; i >= 0; i--) { /* the first of several with one id has the last word */
         const char *reason = refusal(algorithms[i], g, pass);
         plan->declined[algorithms[i]->id] = reason ? reason : "another comes first";
     }

@@ -6,7 +6,8 @@
  *
  * Forward and the gradient of x are correlations (gemm.c puts them so). Zeros around x are not computed with; a kernel
  * with a value that zeros would not cancel goes another way. The gradient of the kernel is summed with the padding left
- * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them again.
+ * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them
+ * again.
  */
 #include <string.h>
 

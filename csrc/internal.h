@@ -100,8 +100,8 @@ enum { MR_MAX = 14, NV_MAX = 4 }; /* of any instruction set */
 /* A strip of a depthwise correlation: `outputs` (fixed by the function) neighbours of one row of y,
  *     y[i][c] = bias[c] + sum over r < rows, s < taps of
  *                         x[r * x_row + (i * stride + s * dilation) * x_pixel + c] * kernel[vector of c][r][s][c % VL]
- * where only columns that exist count: 0 <= column + i * stride + s * dilation < width. Vector v begins at channel v * VL
- * or, if that is less, at channels - VL. channels is at least VL. */
+ * where only columns that exist count: 0 <= column + i * stride + s * dilation < width. Vector v begins at channel
+ * v * VL or, if that is less, at channels - VL. channels is at least VL. */
 struct strip {
     int64_t vector, vectors;    /* vectors to compute: vector .. vectors - 1 */
     int64_t channels;
@@ -117,10 +117,10 @@ struct strip {
 };
 typedef void strip_fn(const struct strip *strip);
 
-/* The sums of a depthwise gradient of the kernel over some rows of y, for one vector of channels and some taps, added to
- * sums[tap]:
- *     sums[r][s] += sum over i < rows, j < cols of y[i][j] * x[i * x_step + r * x_row + (j * stride + s * dilation) * x_pixel]
- * where only rows and columns that exist count: 0 <= row + i * row_step + r * row_tap < height, and the same for columns. */
+/* The sums of a depthwise gradient of the kernel over some rows of y, for one vector of channels and some taps:
+ *     sums[r][s] += sum over i < rows, j < cols of
+ *                   y[i][j] * x[i * x_step + r * x_row + (j * stride + s * dilation) * x_pixel]
+ * where only rows and columns that exist count: 0 <= row + i * row_step + r * row_tap < height, so also for columns. */
 struct tap_sums {
     int64_t rows, cols;
     const void *y;
@@ -148,6 +148,51 @@ struct tap_sums_kernel {
     tap_sums_fn *run;
 };
 
+/* A tile of a convolution of planes: rows and vectors are fixed by the function. y[i][j] is lane j % VL of vector j / VL,
+ *     y[i][j] = bias[j % VL] + sum over r < rows, s < taps of
+ *               x[(i + r) * x_row + offset[s] + j % VL + j / VL * step] * kernel[r][s][lane]
+ * at y + i * y_row + j % VL + j / VL * step; rows of the tile <= rows of taps. With channels, step is the largest multiple
+ * of their number in a vector, the kernel has a vector for each tap, and the lanes that overlap are the same in both
+ * vectors. A function for one channel has step VL and a number for each tap. */
+struct plane_tile {
+    int64_t rows, taps;
+    const int64_t *offset;
+    int64_t step;
+    const void *x;
+    int64_t x_row;
+    const void *kernel, *bias;
+    void *y;
+    int64_t y_row;
+};
+typedef void plane_tile_fn(const struct plane_tile *tile);
+
+/* Sums of the gradient of the kernel of planes, for so many rows of taps and taps in a row as the function is for:
+ *     sums[r][s][lane] += sum over i < rows, j = 0, step, 2 step .. < count of
+ *                         y[i * y_row + j + lane] * x[(i + r) * x_row + offset[s] + j + lane]
+ * for the rows of taps r whose bit is set in tap_rows. */
+struct plane_sums {
+    int64_t rows, count, step;
+    const int64_t *offset;
+    const void *x;
+    int64_t x_row;
+    const void *y;
+    int64_t y_row;
+    uint64_t tap_rows;
+    void *sums;
+};
+typedef void plane_sums_fn(const struct plane_sums *sums);
+
+enum { PLANE_ROWS_MAX = 6, PLANE_VECTORS_MAX = 4, PLANE_TAPS_MAX = 5 };
+
+struct plane_kernel {
+    int rows, vectors;
+    plane_tile_fn *run[2]; /* by whether there is one channel alone */
+};
+struct plane_sums_kernel {
+    int rows, taps;
+    plane_sums_fn *run;
+};
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -166,6 +211,12 @@ struct kernels {
     /* Depthwise; each list ends with one that has no function. */
     const struct strip_kernel *strips;
     const struct tap_sums_kernel *tap_sums;
+    /* Planes: likewise. */
+    const struct plane_kernel *plane_tiles;
+    const struct plane_sums_kernel *plane_sums;
+    /* `count` pixels from src to dst, at their pitches. */
+    void (*move_pixels)(int64_t count, int64_t channels, const void *src, int64_t src_pixel, void *dst,
+                        int64_t dst_pixel);
 
     bool (*finite)(int64_t count, const void *src);                /* whether all the values are */
     void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
@@ -283,6 +334,7 @@ struct algorithm {
 };
 
 extern const struct algorithm algorithm_depthwise; /* depthwise.c */
+extern const struct algorithm algorithm_plane; /* plane.c */
 extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */

@@ -6,6 +6,7 @@
 #define ISA avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define VBYTES 32
+#define REGISTERS 16
 /* 12 accumulators leave room for a row of B and one broadcast. */
 #define TILES(T) ROWS_9(T, 1) ROWS_6(T, 2) ROWS_4(T, 3)
 #define TALLEST {0, 9, 6, 4}

@@ -6,6 +6,7 @@
 #define ISA avx512
 #define TARGET __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")))
 #define VBYTES 64
+#define REGISTERS 32
 /* 28 accumulators (27, 24) leave room for a row of B and one broadcast. */
 #define TILES(T) ROWS_14(T, 1) ROWS_14(T, 2) ROWS_9(T, 3) ROWS_6(T, 4)
 #define TALLEST {0, 14, 14, 9, 6}

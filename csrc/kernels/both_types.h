@@ -5,6 +5,7 @@
  *   ISA          its name, as chanconv_isa() gives it
  *   TARGET       the function attribute that turns it on (empty for what the compiler assumes anyway)
  *   VBYTES       bytes of a vector
+ *   REGISTERS    vector registers, 16 or 32
  *   TILES(T)     T(rows, vectors) for every register tile of the product
  *   TALLEST      {0, rows of the tallest tile one vector wide, two vectors wide, ...}
  *   WIDEST       vectors of the widest tile, at most NV_MAX

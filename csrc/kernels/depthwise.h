@@ -3,7 +3,7 @@
  * Depthwise convolution: every channel has a kernel of its own, so channels lie across the vector and nothing is summed
  * over them. struct strip and struct tap_sums (internal.h) are the contracts.
  *
- * Columns outside of x are skipped by a branch each, which the processor foresees: that costs less than a copy of x with
+ * Columns outside x are skipped by a branch each, which the processor foresees: that costs less than a copy of x with
  * its padding written out, and saves the arithmetic on zeros.
  */
 

@@ -4,6 +4,7 @@
 #define ISA generic
 #define TARGET
 #define VBYTES 16
+#define REGISTERS 16
 /* 12 accumulators; a product waiting for its addition takes a register too. */
 #define TILES(T) ROWS_9(T, 1) ROWS_6(T, 2)
 #define TALLEST {0, 9, 6}

@@ -16,6 +16,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "gemm.h"
 #include "pack.h"
 #include "depthwise.h"
+#include "plane.h"
 #include "activation.h"
 #include "winograd.h"
 
@@ -34,6 +35,9 @@ static const struct kernels NAME(kernels) = {
     .add = NAME(add),
     .strips = NAME(strips),
     .tap_sums = NAME(tap_sums),
+    .plane_tiles = NAME(plane_tiles),
+    .plane_sums = NAME(plane_sums_kernels),
+    .move_pixels = NAME(move_pixels),
     .winograd_input = NAME(winograd_input),
     .winograd_kernel = NAME(winograd_kernel),
     .winograd_output = NAME(winograd_output),

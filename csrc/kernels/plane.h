@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Convolution of planes, and depthwise convolution of images with fewer channels than a vector has: a row of an image
+ * lies across the vector, whatever its channels. struct plane_tile and struct plane_sums (internal.h): the contracts.
+ *
+ * A tile is some rows of some vectors of y. A row q of x is read once for all of them: it gives to row i of the tile
+ * through row q - i of the kernel. At the top and the bottom of the tile fewer rows take part; these steps are written
+ * out, so that every register is known to the compiler.
+ */
+
+/* One row of x, for rows low .. high - 1 of the tile. weight: that of row `low`; of the next row, it is one row of taps
+ * back. */
+INLINE void NAME(plane_step)(const struct plane_tile *t, const REAL *x, const REAL *weight,
+                             NAME(vec) acc[PLANE_ROWS_MAX][PLANE_VECTORS_MAX], const int low, const int high,
+                             const int vectors, const bool single)
+{
+    const int64_t *offset = t->offset;
+    const int64_t taps = t->taps, step = single ? NAME(VL) : t->step;
+    for (int64_t s = 0; s < taps; s++) {
+        NAME(vec) value[PLANE_VECTORS_MAX];
+        UNROLL for (int v = 0; v < vectors; v++) {
+            value[v] = *(const NAME(vec) *)(x + offset[s] + v * step);
+            PIN(value[v]);
+        }
+        UNROLL for (int i = low; i < high; i++) {
+            const REAL *w = weight + (s - (i - low) * taps) * (single ? 1 : NAME(VL));
+            NAME(vec) wv = *w - (NAME(vec)){0};
+            if (!single) {
+                wv = *(const NAME(vec) *)w;
+            }
+            UNROLL for (int v = 0; v < vectors; v++) {
+                acc[i][v] += value[v] * wv;
+            }
+        }
+    }
+}
+
+/* rows <= t->rows of taps. single: one channel, so a tap is one number, not one for each lane. */
+INLINE void NAME(plane_tile)(const struct plane_tile *t, const int rows, const int vectors, const bool single)
+{
+    NAME(vec) acc[PLANE_ROWS_MAX][PLANE_VECTORS_MAX];
+    const NAME(vec) bias = *(const NAME(vec) *)t->bias;
+    const int64_t taps = t->taps * (single ? 1 : NAME(VL)), step = single ? NAME(VL) : t->step;
+    const REAL *x = t->x, *weight = t->kernel;
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            acc[i][v] = bias;
+        }
+    }
+    UNROLL for (int q = 0; q < rows - 1; q++, x += t->x_row, weight += taps) {
+        NAME(plane_step)(t, x, weight, acc, 0, q + 1, vectors, single);
+    }
+    for (int64_t q = rows - 1; q < t->rows; q++, x += t->x_row, weight += taps) {
+        NAME(plane_step)(t, x, weight, acc, 0, rows, vectors, single);
+    }
+    UNROLL for (int q = 1; q < rows; q++, x += t->x_row) {
+        NAME(plane_step)(t, x, weight - taps, acc, q, rows, vectors, single);
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            *(NAME(vec) *)((REAL *)t->y + i * t->y_row + v * step) = acc[i][v];
+        }
+    }
+}
+
+/* T(rows, vectors), the tallest first. 24 accumulators, 4 vectors of x and a tap fit 32 registers. */
+#if REGISTERS == 32
+#define PLANE_TILES(T) T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2)
+#else
+#define PLANE_TILES(T) T(5, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) T(3, 3) T(2, 3) T(1, 3)
+#endif
+
+#define DEFINE_PLANE_TILE(rows, vectors)                                                             \
+    TARGET static void NAME(plane_single_##rows##x##vectors)(const struct plane_tile *t)              \
+    {                                                                                                \
+        NAME(plane_tile)(t, rows, vectors, true);                                                    \
+    }                                                                                                \
+    TARGET static void NAME(plane_lanes_##rows##x##vectors)(const struct plane_tile *t)               \
+    {                                                                                                \
+        NAME(plane_tile)(t, rows, vectors, false);                                                   \
+    }
+PLANE_TILES(DEFINE_PLANE_TILE)
+
+#define TABLE_PLANE_TILE(rows, vectors) \
+    {rows, vectors, {NAME(plane_lanes_##rows##x##vectors), NAME(plane_single_##rows##x##vectors)}},
+static const struct plane_kernel NAME(plane_tiles)[] = {PLANE_TILES(TABLE_PLANE_TILE){0}};
+
+#undef DEFINE_PLANE_TILE
+#undef TABLE_PLANE_TILE
+#undef PLANE_TILES
+
+/* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
+
+/* rows x taps sums of vectors. Row q of x meets row q - r of y for tap row r; a bit says which of these exist. */
+INLINE void NAME(plane_sums)(const struct plane_sums *t, const int rows, const int taps)
+{
+    NAME(vec) acc[PLANE_ROWS_MAX][PLANE_TAPS_MAX], *sums = t->sums;
+    const REAL *x_row = t->x;
+    int64_t offset[PLANE_TAPS_MAX];
+    UNROLL for (int s = 0; s < taps; s++) {
+        offset[s] = t->offset[s];
+        UNROLL for (int r = 0; r < rows; r++) {
+            acc[r][s] = sums[r * taps + s];
+        }
+    }
+    for (int64_t q = 0; q < t->rows + rows - 1; q++, x_row += t->x_row) {
+        const REAL *y_row = (const REAL *)t->y + q * t->y_row;
+        const uint64_t exist = NAME(existing)(t->rows - 1 - q, rows, t->rows) & t->tap_rows;
+        if (!exist) {
+            continue;
+        }
+        for (int64_t j = 0; j < t->count; j += t->step) {
+            uint64_t bits = exist;
+            NAME(vec) value[PLANE_TAPS_MAX];
+            PIN_BITS(bits);
+            UNROLL for (int s = 0; s < taps; s++) {
+                value[s] = *(const NAME(vec) *)(x_row + offset[s] + j);
+                PIN(value[s]);
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                if (__builtin_expect(bits >> r & 1, 1)) {
+                    const NAME(vec) g = *(const NAME(vec) *)(y_row - r * t->y_row + j);
+                    UNROLL for (int s = 0; s < taps; s++) {
+                        acc[r][s] += value[s] * g;
+                    }
+                }
+            }
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int s = 0; s < taps; s++) {
+            sums[r * taps + s] = acc[r][s];
+        }
+    }
+}
+
+/* S(rows, taps). */
+#if REGISTERS == 32
+#define PLANE_SUMS(S) S(3, 3) S(4, 4) S(4, 5)
+#else
+#define PLANE_SUMS(S) S(3, 3) S(2, 4) S(2, 5)
+#endif
+
+#define DEFINE_PLANE_SUMS(rows, taps)                                                    \
+    TARGET static void NAME(plane_sums_##rows##x##taps)(const struct plane_sums *t)       \
+    {                                                                                    \
+        NAME(plane_sums)(t, rows, taps);                                                 \
+    }
+PLANE_SUMS(DEFINE_PLANE_SUMS)
+
+#define TABLE_PLANE_SUMS(rows, taps) {rows, taps, NAME(plane_sums_##rows##x##taps)},
+static const struct plane_sums_kernel NAME(plane_sums_kernels)[] = {PLANE_SUMS(TABLE_PLANE_SUMS){0}};
+
+#undef DEFINE_PLANE_SUMS
+#undef TABLE_PLANE_SUMS
+#undef PLANE_SUMS
+
+/* ---- Pixels apart ------------------------------------------------------------------------------------------------ */
+
+TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void *src_, int64_t src_pixel, void *dst_,
+                                     int64_t dst_pixel)
+{
+    const REAL *src = src_;
+    REAL *dst = dst_;
+    if (channels == 1) {
+        for (int64_t i = 0; i < count; i++) {
+            dst[i * dst_pixel] = src[i * src_pixel];
+        }
+        return;
+    }
+    for (int64_t i = 0; i < count; i++, src += src_pixel, dst += dst_pixel) {
+        for (int64_t c = 0; c < channels; c++) {
+            dst[c] = src[c];
+        }
+    }
+}
