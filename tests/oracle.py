@@ -4,7 +4,7 @@
 import functools
 import random
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -185,7 +185,13 @@ def exists(problem):
     return all(max(pad) <= size + reach for pad, size in zip(pads, sizes, strict=True))
 
 
-def sample(count, seed):
+def draw_depthwise(rng):
+    """A problem with one kernel per channel; the channels are some vectors, and some more."""
+    channels = rng.choice([3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 65])
+    return replace(draw(rng), w=rng.randint(1, 30), c=channels, k=channels, groups=channels)
+
+
+def sample(count, seed, draw=draw):
     """`count` problems, the same at every run."""
     rng = random.Random(seed)
     problems = filter(exists, iter(lambda: draw(rng), None))
@@ -211,6 +217,14 @@ BLOCKS = [
     Problem(h=3, w=20, c=1024, k=17, kh=1, kw=1),  # rows of the matrix 4 KiB apart
     Problem(h=5, w=9, c=9, k=500, padding=1),
     Problem(h=2, w=3, c=40, k=512, kh=2, kw=1),  # few pixels: the kernel is read in place
+]
+
+DEPTHWISE = [
+    *sample(80, seed=61, draw=draw_depthwise),
+    *(Problem(h=4, w=w + 2, c=17, k=17, groups=17) for w in range(1, 31)),
+    *(Problem(h=9, w=w, c=33, k=33, groups=33, kh=5, kw=5, padding=2, stride=2) for w in range(1, 21)),
+    Problem(n=2, h=60, w=70, c=72, k=72, groups=72, padding=1),
+    Problem(h=3, w=9, c=600, k=600, groups=600, kw=7, padding="same"),
 ]
 
 # Sizes around the register tiles: every number of channels and kernels, of pixels in a row, and of rows.

@@ -3,7 +3,7 @@
 
 import numpy as np
 import pytest
-from oracle import PASSES, SUMS, Problem, run, run_all, same_bits, sample
+from oracle import DEPTHWISE, PASSES, SUMS, Problem, run, run_all, same_bits, sample
 
 import chanconv
 
@@ -16,6 +16,7 @@ LARGE = [
     Problem(h=6, w=6, c=130, k=390, padding="same"),
     Problem(n=2, h=12, w=13, c=300, k=40, kh=1, kw=1),
     Problem(n=2, h=40, w=41, c=24, k=48, groups=24, padding=1, padding_mode="reflect"),
+    Problem(n=2, h=41, w=40, c=41, k=41, groups=41, kh=5, kw=5, stride=2, padding=2),
     Problem(n=2, h=30, w=31, c=24, k=20, groups=4, kh=5, kw=5, dilation=2),
 ]
 
@@ -49,7 +50,7 @@ def test_same_bits_for_every_number_of_threads(pass_, problem, isa, dtype):
                 assert same_bits(again, result), f"{algorithm} with {threads} threads"
 
 
-@pytest.mark.parametrize("problem", LARGE[::2] + sample(40, seed=51), ids=str)
+@pytest.mark.parametrize("problem", LARGE[::2] + sample(40, seed=51) + DEPTHWISE[:20], ids=str)
 @pytest.mark.parametrize("pass_", PASSES)
 def test_same_bits_at_every_address(pass_, problem, dtype):
     arrays = problem.arrays(dtype)
@@ -76,7 +77,7 @@ def test_same_bits_for_every_layout(problem, algorithm):
         assert same_bits(y, expected), name
 
 
-@pytest.mark.parametrize("problem", [p for p in LARGE + sample(150, seed=53) if p.n > 1], ids=str)
+@pytest.mark.parametrize("problem", [p for p in LARGE + sample(150, seed=53) + DEPTHWISE if p.n > 1], ids=str)
 @pytest.mark.parametrize("pass_", ["forward", "grad_x", "per_sample"])
 def test_an_image_has_the_bits_it_has_alone(pass_, problem, dtype):
     x, kernel, bias, grad = arrays = problem.arrays(dtype)
