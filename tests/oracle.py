@@ -233,7 +233,7 @@ TILES = [
     *(Problem(c=5, k=k, kh=2, kw=2, h=3, w=5) for k in (*range(1, 41), 63, 64, 65)),
     *(Problem(c=2, k=33, h=4, w=w + 2) for w in range(1, 31)),
     *(Problem(c=3, k=17, h=h, w=7, padding=1) for h in range(1, 17)),
-    *(Problem(c=4, k=3, h=4, w=w + 2) for w in (*range(1, 35), 47, 48, 49, 63, 64, 65, 100)),  # pixels across the vector
+    *(Problem(c=4, k=3, h=4, w=w + 2) for w in (*range(1, 35), 47, 48, 49, 63, 64, 65, 100)),
     *(Problem(c=6, k=k, h=4, w=37, stride=(1, 2), padding=1) for k in range(1, 17)),
     *(Problem(c=1, k=k, h=4, w=41, kw=4, dilation=(1, 2), padding="same") for k in range(1, 17)),
     *(Problem(c=c, k=c, groups=c, h=5, w=6, padding=1) for c in (2, 3, 8, 16, 17, 31, 33, 65)),
