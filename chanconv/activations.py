@@ -61,6 +61,8 @@ class PReLUGradients(NamedTuple):
 
 
 def _number(name, value):
+    if type(value) is float:  # at once: asking for a Real takes longer than relu of 1000 elements
+        return value
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
         value = value[()]
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -123,6 +125,8 @@ def _share_memory(out, array):
 def _check_overlap(out, inputs, replaceable):
     """`out` may be one of the first `replaceable` inputs itself; apart from that it has memory of its own."""
     for i, array in enumerate(inputs):
+        if out is array and i < replaceable:
+            continue
         if _share_memory(out, array) and not (i < replaceable and _is_same(out, array)):
             raise ValueError("out: expected an input itself or memory of its own, got an array that overlaps an input")
 
@@ -655,7 +659,8 @@ def _defaults(name):
 def _complete(name, parameters):
     """All parameters of an activation, checked."""
     defaults = _defaults(name)
-    for unknown in parameters.keys() - defaults.keys():
+    unknown = ", ".join(parameter for parameter in parameters if parameter not in defaults)
+    if unknown:
         raise TypeError(f"{unknown}: {name} has no such parameter, it has {', '.join(defaults) or 'none'}")
     complete = defaults | parameters
     for missing, value in complete.items():
