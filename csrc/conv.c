@@ -218,6 +218,20 @@ static void list_declined(const struct geometry *g, chanconv_pass pass, chanconv
     plan->declined[plan->algorithm] = NULL;
 }
 
+/* A call takes fewer threads where the work is little, and then may take more memory for each: the most of all counts. */
+static void plan_threads(const struct algorithm *algorithm, const struct geometry *g, chanconv_pass pass,
+                         chanconv_plan *plan)
+{
+    const int threads = plan->threads;
+    int64_t most = 0;
+    for (int t = 1; t <= threads; t++) {
+        plan->threads = t;
+        algorithm->plan(g, pass, plan);
+        most = max64(most, plan->workspace_bytes);
+    }
+    plan->workspace_bytes = most;
+}
+
 chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_conv *conv, chanconv_pass pass,
                                    chanconv_plan *plan, chanconv_error *error)
 {
@@ -242,7 +256,7 @@ chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_con
         .flops = 2.0 * (double)count_y(&g) * (double)(g.kh * g.kw * g.cg),
         .bytes = (double)g.item * ((double)count_x(&g) + (double)count_kernel(&g) + (double)count_y(&g)),
     };
-    algorithm->plan(&g, pass, plan);
+    plan_threads(algorithm, &g, pass, plan);
     list_declined(&g, pass, plan);
     return CHANCONV_OK;
 }

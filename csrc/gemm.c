@@ -254,14 +254,21 @@ static int64_t border_elements(const struct geometry *g)
     return g->c * max64(whole, min64(border_rows(g, side), g->h) * side);
 }
 
-/* The four sides of the padding of every image: above, below, left, right. */
+/* The four sides of the padding: above, below, left, right. */
+static void border_side(const struct geometry *g, int side, int64_t first[2], int64_t size[2])
+{
+    const int64_t top = g->pad[0][0], bottom = g->pad[0][1], left = g->pad[1][0], right = g->pad[1][1];
+    const int64_t firsts[4][2] = {{0, 0}, {top + g->h, 0}, {top, 0}, {top, left + g->w}};
+    const int64_t sizes[4][2] = {{top, left + g->w + right}, {bottom, left + g->w + right}, {g->h, left}, {g->h, right}};
+    for (int axis = 0; axis < 2; axis++) {
+        first[axis] = firsts[side][axis];
+        size[axis] = sizes[side][axis];
+    }
+}
+
 static chanconv_status grad_borders(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
                                     const struct correlator *by)
 {
-    const int64_t top = g->pad[0][0], bottom = g->pad[0][1], left = g->pad[1][0], right = g->pad[1][1];
-    const int64_t width = g->w + left + right;
-    const int64_t first[4][2] = {{0, 0}, {top + g->h, 0}, {top, 0}, {top, left + g->w}};
-    const int64_t size[4][2] = {{top, width}, {bottom, width}, {g->h, left}, {g->h, right}};
     const size_t bytes = (size_t)border_elements(g) * g->item;
     void *buffer = take_scratch(context, bytes);
     chanconv_status status = buffer ? CHANCONV_OK : CHANCONV_NO_MEMORY;
@@ -269,8 +276,10 @@ static chanconv_status grad_borders(chanconv_context *context, const struct geom
     one.n = 1;
     for (int64_t i = 0; i < 4 * g->n && status == CHANCONV_OK; i++) {
         struct arrays image = *arrays;
+        int64_t first[2], size[2];
+        border_side(g, (int)(i % 4), first, size);
         image.y = at(arrays->y, i / 4 * g->y_image, g->item);
-        status = grad_border(context, &one, &image, by, first[i % 4], size[i % 4], buffer,
+        status = grad_border(context, &one, &image, by, first, size, buffer,
                              at(arrays->out, i / 4 * g->x_image, g->item));
     }
     release_scratch(context, buffer, bytes);
@@ -326,23 +335,46 @@ static int64_t forward_bytes(const struct geometry *g, int threads)
     return correlations_bytes(&c, 1, prefers_narrow(&c, 1), threads, &product);
 }
 
-int64_t gradient_of_x_bytes(const struct geometry *g, int threads, const struct correlator *by)
+static int64_t target_bytes(const struct geometry *g, const struct target *target, int threads)
 {
     const struct arrays none = {0};
-    const struct target target = interior(g, NULL, by);
     struct correlation phase[PHASES_MAX];
     int64_t count;
-    const bool narrow = is_narrow(g, &none, &target, phase, &count);
-    count = narrow ? count : list_phases(g, &none, &target, phase);
-    return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads, by) +
-           (has_borders(g) ? border_elements(g) * (int64_t)g->item : 0);
+    const bool narrow = is_narrow(g, &none, target, phase, &count);
+    count = narrow ? count : list_phases(g, &none, target, phase);
+    return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads, target->by);
+}
+
+/* The buffer of a piece of the padding, and the most that any piece takes beside it: a whole one, or what is left. */
+static int64_t borders_bytes(const struct geometry *g, int threads, const struct correlator *by)
+{
+    struct geometry one = *g;
+    int64_t bytes = 0;
+    one.n = 1;
+    for (int side = 0; side < 4; side++) {
+        struct target piece = {.pixel = g->c, .by = by};
+        border_side(g, side, piece.first, piece.size);
+        const int64_t rows = piece.size[0], step = border_rows(g, piece.size[1]);
+        const int64_t heights[2] = {min64(step, rows), rows % step};
+        for (int i = 0; i < 2 && piece.size[1] > 0; i++) {
+            piece.size[0] = heights[i];
+            bytes = max64(bytes, heights[i] > 0 ? target_bytes(&one, &piece, threads) : 0);
+        }
+    }
+    return bytes + border_elements(g) * (int64_t)g->item;
+}
+
+int64_t gradient_of_x_bytes(const struct geometry *g, int threads, const struct correlator *by)
+{
+    const struct target target = interior(g, NULL, by);
+    return max64(target_bytes(g, &target, threads), has_borders(g) ? borders_bytes(g, threads, by) : 0);
 }
 
 static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     const int64_t columns = pass == CHANCONV_GRAD_X ? g->cg : g->kg;
-    if (columns == 0 || g->n == 0) {
+    if (columns == 0 || g->n == 0 || (pass == CHANCONV_GRAD_KERNEL && g->cg == 0)) {
         return;
     }
     const struct panel panel = panel_at(kernels, columns, 0);

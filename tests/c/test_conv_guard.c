@@ -397,6 +397,38 @@ static void test_failing_allocations(void)
     }
 }
 
+/* A plan's workspace bounds what a pass allocates; a host's blocks come with 128 bytes more. */
+static void test_workspace(void)
+{
+    static const struct {
+        enum array out;
+        chanconv_pass pass;
+    } planned[] = {{Y, CHANCONV_FORWARD}, {GRAD_X, CHANCONV_GRAD_X}, {GRAD_KERNEL, CHANCONV_GRAD_KERNEL}};
+    for (int i = 0; i <= SHAPES; i++) {
+        struct problem p = problem_of(i < SHAPES ? &shapes[i] : &large, CHANCONV_F64);
+        CHECK(make_problem(&p));
+        double *out = calloc((size_t)max64(p.count[Y], max64(p.count[X], p.count[KERNEL])) + 1, sizeof(double));
+        for (int j = 0; j < 6; j++) {
+            p.conv.algorithm = j < 3 ? CHANCONV_AUTO : CHANCONV_IM2COL;
+            struct counter counter = {0};
+            chanconv_context *context = counted_context(&counter, 2);
+            chanconv_plan plan = {.struct_size = sizeof plan};
+            struct one_call one = {&p, &passes[j % 3], out};
+            CHECK(passes[j % 3].out == planned[j % 3].out);
+            CHECK(chanconv_conv_plan(context, &p.conv, planned[j % 3].pass, &plan, NULL) == CHANCONV_OK);
+            CHECK(call_once(context, &one) == CHANCONV_OK);
+            if (!CHECK((int64_t)counter.peak <= plan.workspace_bytes + 128 * counter.calls)) {
+                fprintf(stderr, "  planned %lld, took %zu in %ld blocks\n", (long long)plan.workspace_bytes,
+                        counter.peak, counter.calls);
+                describe(&p, &passes[j % 3], 0);
+            }
+            chanconv_context_destroy(context);
+        }
+        free(out);
+        free_problem(&p);
+    }
+}
+
 static void *call_on_small_stack(void *data)
 {
     (void)data;
@@ -464,6 +496,7 @@ int main(void)
         test_small_stack();
     }
     test_failing_allocations();
+    test_workspace();
     test_null_pointers();
     chanconv_context_destroy(three);
     chanconv_context_destroy(hosted);
