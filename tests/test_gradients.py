@@ -84,7 +84,7 @@ def test_finite_differences(problem, mode, algorithm):
             assert gradient[index] == pytest.approx(difference, abs=1e-11)
 
 
-@pytest.mark.parametrize("problem", sample(150, seed=13), ids=str)
+@pytest.mark.parametrize("problem", sample(90, seed=13), ids=str)
 def test_adjoint(problem, isa, algorithm):
     """<conv(x, k), g> == <x, grad_x(g)> == <k, grad_kernel(g)>, exactly on integers."""
     x, kernel, bias, grad = problem.arrays(np.float64, integers)
