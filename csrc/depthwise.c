@@ -13,8 +13,8 @@
 
 #include "gemm.h"
 
-/* Bytes of x that the outputs of a row should find in the first-level cache. */
-enum { ROW_BYTES = 24 * 1024 };
+/* Bytes that should stay in the first-level cache, of the smaller kind. */
+enum { CACHED_BYTES = 24 * 1024 };
 
 /* ---- Forward and gradient of x: the plan ------------------------------------------------------------------------- */
 
@@ -22,7 +22,7 @@ struct depthwise {
     struct correlation c;
     const struct strip_kernel *kernel;
     int64_t vectors;            /* of channels */
-    int64_t chunks;             /* of vectors */
+    int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     int64_t band_elements;      /* of a lane: 0 if x is read in place */
@@ -47,11 +47,11 @@ static const struct strip_kernel *choose_strip(const struct correlation *c)
     return best;
 }
 
-/* Parts of the vectors. Where the last vector overlaps the one before, one part has them both. */
-static int64_t limit_chunks(const struct depthwise *d, int64_t chunks)
+/* Parts that `count` vectors or strips can be cut into. Where the last one overlaps the one before, one part has them
+ * both: two would write the same elements. */
+static int64_t limit_parts(int64_t count, int64_t parts, bool overlap)
 {
-    const bool overlap = d->c.groups % d->c.kernels->vl != 0;
-    return max64(min64(chunks, overlap ? d->vectors / 2 : d->vectors), 1);
+    return max64(min64(parts, overlap ? count / 2 : count), 1);
 }
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
@@ -81,19 +81,32 @@ static int64_t rows_of_band(const struct correlation *c, const struct image *ima
     return min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
 }
 
+/* Going down the columns of a block, each row of x stays in the first-level cache until its last tap. Neighbouring
+ * strips of two vectors of channels did best, in and out of the second-level cache. */
+static void fit_columns(struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t vectors = min64(d->vectors, 2), outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
+    const int64_t strip_bytes = columns * min64(c->taps[0], c->x.h) * vectors * c->kernels->vl * (int64_t)c->x.item;
+    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), c->groups % c->kernels->vl != 0);
+    d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / strip_bytes, 1)), c->ow % outputs != 0);
+}
+
 static struct depthwise plan(const struct correlation *c, int threads)
 {
     struct depthwise d = {.c = *c, .kernel = choose_strip(c), .vectors = ceil_div(c->groups, c->kernels->vl)};
-    const int64_t vector_bytes = c->kernels->vl * (int64_t)c->kernels->item;
-    const int64_t row_bytes = min64(reach(c, 1, c->ow), c->ow * c->taps[1]) * c->taps[0] * vector_bytes;
-    const int64_t in_cache = max64(ROW_BYTES / row_bytes, 1);
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
-    const bool copy = c->x.mode != CHANCONV_ZEROS && !inside(&image, &all);
-    d.clip = c->x.mode == CHANCONV_ZEROS && !inside(&image, &all);
-    d.chunks = limit_chunks(&d, ceil_div(d.vectors, in_cache));
-    d.rows = copy ? rows_of_band(c, &image) : c->oh;
-    const int64_t units = c->x.n * d.chunks * ceil_div(c->oh, d.rows);
+    const bool within = inside(&image, &all), copy = c->x.mode != CHANCONV_ZEROS && !within;
+    d.clip = c->x.mode == CHANCONV_ZEROS && !within;
+    d.rows = c->oh;
+    fit_columns(&d);
+    if (copy) {
+        d.rows = rows_of_band(c, &image);
+        d.chunks = d.col_parts = 1;
+    }
+    const int64_t units = c->x.n * d.chunks * d.col_parts * ceil_div(c->oh, d.rows);
     if (threads > 1 && units < 4 * threads) {
         d.rows = max64(ceil_div(d.rows * units, 4 * threads), min64(4, c->oh));
     }
@@ -101,11 +114,10 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.rows = ceil_div(c->oh, d.row_blocks);
     const struct window first = window_of(c, 0, d.rows);
     d.band_elements = copy ? band_elements(&image, &first) : 0;
-    if (copy) {
-        d.chunks = 1;
-    }
     return d;
 }
+
+static int64_t units_of(const struct depthwise *d) { return d->c.x.n * d->row_blocks * d->col_parts * d->chunks; }
 
 static int64_t packed_elements(const struct depthwise *d)
 {
@@ -150,17 +162,18 @@ static void existing_taps(const struct depthwise *d, int64_t i, int64_t *first, 
     }
 }
 
-/* The strips along one output row. strip: set up for the block; band: its rows of x. */
-static void run_row(const struct depthwise *d, const struct band *band, struct strip *strip, int64_t i, char *y)
+/* The strips of columns begin .. end - 1 of output row i. strip: set up for the block; band: its rows of x. */
+static void run_row(const struct depthwise *d, const struct band *band, struct strip *strip, int64_t i, int64_t begin,
+                    int64_t end, char *y)
 {
     const struct correlation *c = &d->c;
     const size_t item = c->kernels->item;
     const int64_t outputs = d->kernel->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
-    int64_t first, end;
-    existing_taps(d, i, &first, &end);
-    strip->rows = end - first;
+    int64_t first, last;
+    existing_taps(d, i, &first, &last);
+    strip->rows = last - first;
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
-    for (int64_t done = 0; done < c->ow; done += outputs) {
+    for (int64_t done = begin; done < end; done += outputs) {
         const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
         strip->column = left - (d->band_elements ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
@@ -178,26 +191,30 @@ static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, in
     return take_band(&image, n, &window, d->band_elements > 0, at(d->bands, lane * d->band_elements, image.item));
 }
 
-/* Unit i: chunks fastest, then rows, images. */
+/* Unit i: chunks fastest, then columns, rows, images. */
 static void run_unit(void *data, int lane, int64_t i)
 {
     const struct depthwise *d = data;
     const struct correlation *c = &d->c;
-    const int64_t chunk = i % d->chunks, row = i / d->chunks % d->row_blocks * d->rows;
-    const int64_t n = i / d->chunks / d->row_blocks, rows = min64(d->rows, c->oh - row);
+    const int64_t strips = ceil_div(c->ow, d->kernel->outputs), vl = c->kernels->vl;
+    const int64_t chunk = i % d->chunks, part = i / d->chunks % d->col_parts, block = i / d->chunks / d->col_parts;
+    const int64_t row = block % d->row_blocks * d->rows, rows = min64(d->rows, c->oh - row), n = block / d->row_blocks;
+    const int64_t col = strips * part / d->col_parts * d->kernel->outputs;
+    const int64_t end = min64(strips * (part + 1) / d->col_parts * d->kernel->outputs, c->ow);
     const struct band band = band_of(d, n, row, rows, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
         .channels = c->groups, .taps = c->taps[1], .width = d->band_elements ? INT64_MAX / 2 : c->x.w,
         .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
-        .kernel_vector = c->taps[0] * c->taps[1] * c->kernels->vl, .bias = c->bias, .y_pixel = c->y_pixel,
+        .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = c->bias, .y_pixel = c->y_pixel,
     };
-    const int64_t first = strip.vector * c->kernels->vl, end = min64(strip.vectors * c->kernels->vl, c->groups);
+    const int64_t first = strip.vector * vl, channels = min64(strip.vectors * vl, c->groups) - first;
     for (int64_t oh = row; oh < row + rows; oh++) {
         char *y = at(c->y, n * c->y_image + oh * c->y_row, c->kernels->item);
-        run_row(d, &band, &strip, oh, y);
+        run_row(d, &band, &strip, oh, col, end, y);
         if (c->activation.kind != CHANCONV_IDENTITY) {
-            activate_row(c->kernels, &c->activation, at(y, first, c->kernels->item), c->ow, end - first, c->y_pixel);
+            activate_row(c->kernels, &c->activation, at(y, col * c->y_pixel + first, c->kernels->item), end - col,
+                         channels, c->y_pixel);
         }
     }
 }
@@ -217,7 +234,7 @@ static chanconv_status depthwise_correlate(chanconv_context *context, const stru
     d.bands = at(d.packed, packed_elements(&d), c->kernels->item);
     const bool finite = pack_kernel(&d), possible = finite || !d.clip;
     if (possible) {
-        run_units(context, threads, c->x.n * d.row_blocks * d.chunks, run_unit, &d);
+        run_units(context, threads, units_of(&d), run_unit, &d);
     }
     release_scratch(context, d.packed, bytes);
     return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
@@ -246,7 +263,7 @@ struct gradient {
     const struct tap_sums_kernel *kernel;
     struct image x;
     const void *grad_y;
-    int64_t vectors, splits;
+    int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
     int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
     int64_t rows;               /* rows of outputs that stay in the cache while the parts go by */
     int64_t band_elements;      /* of a lane: 0 if x is read in place */
@@ -285,7 +302,7 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
-static struct gradient plan_gradient(const struct geometry *g)
+static struct gradient plan_gradient(const struct geometry *g, int threads)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
@@ -299,9 +316,11 @@ static struct gradient plan_gradient(const struct geometry *g)
     const int64_t vector_bytes = kernels->vl * (int64_t)g->item;
     const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
     const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
+    d.chunks = threads > 1 ? min64(d.vectors, ceil_div(4 * threads, d.splits)) : 1;
     d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
     d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
-    d.rows = min64(max64(ROW_BYTES / row_bytes, 1), g->oh);
+    /* Several parts find it in the first-level cache, all vectors in the second. */
+    d.rows = min64(max64(d.parts > 1 ? CACHED_BYTES / row_bytes : 2 * BLOCK_BYTES / (row_bytes * d.vectors), 1), g->oh);
     if (g->mode != CHANCONV_ZEROS && !inside(&d.x, &all)) {
         const struct window first = gradient_window(g, 0, d.rows);
         d.band_elements = band_elements(&d.x, &first);
@@ -365,21 +384,23 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
     }
 }
 
-/* Unit i: splits fastest, then vectors. */
+/* Unit i: splits fastest, then chunks. All vectors of a chunk go over a block of rows while it is in the cache. */
 static void run_sums(void *data, int lane, int64_t i)
 {
     const struct gradient *d = data;
     const struct geometry *g = d->g;
-    const int64_t split = i % d->splits, vector = i / d->splits, all = g->n * g->oh;
-    const int64_t channel = min64(vector * d->kernels->vl, g->c - d->kernels->vl);
+    const int64_t split = i % d->splits, chunk = i / d->splits, all = g->n * g->oh, end = all * (split + 1) / d->splits;
+    const int64_t first = d->vectors * chunk / d->chunks, vectors = d->vectors * (chunk + 1) / d->chunks - first;
     const int64_t elements = vector_taps(d) * d->kernels->vl;
-    void *sums = at(d->sums, (split * d->vectors + vector) * elements, g->item);
+    char *sums = at(d->sums, (split * d->vectors + first) * elements, g->item);
     void *band = at(d->bands, lane * d->band_elements, g->item);
-    const int64_t end = all * (split + 1) / d->splits;
-    memset(sums, 0, (size_t)elements * g->item);
+    memset(sums, 0, (size_t)(vectors * elements) * g->item);
     for (int64_t row = all * split / d->splits; row < end;) {
         const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
-        run_rows(d, channel, row / g->oh, oh, rows, band, sums);
+        for (int64_t v = 0; v < vectors; v++) {
+            const int64_t channel = min64((first + v) * d->kernels->vl, g->c - d->kernels->vl);
+            run_rows(d, channel, row / g->oh, oh, rows, band, at(sums, v * elements, g->item));
+        }
         row += rows;
     }
 }
@@ -402,9 +423,9 @@ static bool finish_sums(const struct gradient *d, void *grad_kernel)
 
 static chanconv_status gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
 {
-    struct gradient d = plan_gradient(g);
     const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->c);
     const int threads = worthwhile_threads(context, flops);
+    struct gradient d = plan_gradient(g, threads);
     const size_t bytes = (size_t)gradient_bytes(&d, threads);
     d.x.data = arrays->x;
     d.grad_y = arrays->y;
@@ -413,7 +434,7 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
         return CHANCONV_NO_MEMORY;
     }
     d.bands = at(d.sums, sums_elements(&d), g->item);
-    run_units(context, threads, d.splits * d.vectors, run_sums, &d);
+    run_units(context, threads, d.splits * d.chunks, run_sums, &d);
     const bool finite = finish_sums(&d, arrays->out);
     release_scratch(context, d.sums, bytes);
     return finite ? CHANCONV_OK : kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
@@ -472,7 +493,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         return;
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        const struct gradient d = plan_gradient(g);
+        const struct gradient d = plan_gradient(g, plan->threads);
         plan->tile[0] = (int32_t)d.part_taps;
         plan->workspace_bytes = gradient_bytes(&d, plan->threads);
         return;
