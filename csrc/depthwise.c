@@ -8,6 +8,9 @@
  * with a value that zeros would not cancel goes another way. The gradient of the kernel is summed with the padding left
  * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them
  * again.
+ *
+ * With several kernels for each channel (a multiplier) a band has every channel of x that often; in the gradient of x
+ * the strips give a row of that many channels, which is summed up into x.
  */
 #include <string.h>
 
@@ -16,17 +19,29 @@
 /* Bytes that should stay in the first-level cache, of the smaller kind. */
 enum { CACHED_BYTES = 24 * 1024 };
 
+/* What an image of h x w has of a window. */
+static void clip(struct window *window, int64_t h, int64_t w)
+{
+    window->top = min64(max64(window->top, 0), h);
+    window->bottom = max64(min64(window->bottom, h), window->top);
+    window->left = min64(max64(window->left, 0), w);
+    window->right = max64(min64(window->right, w), window->left);
+}
+
 /* ---- Forward and gradient of x: the plan ------------------------------------------------------------------------- */
 
 struct depthwise {
     struct correlation c;
     const struct strip_kernel *kernel;
+    int64_t channels;           /* of the strips: of x or of y, the more */
     int64_t vectors;            /* of channels */
     int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
-    int64_t band_elements;      /* of a lane: 0 if x is read in place */
-    void *packed, *bands;
+    bool padded;                /* x is copied with its padding */
+    int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
+    int64_t row_elements;       /* of a lane: a row whose channels are summed up */
+    void *packed, *bands, *sums;
 };
 
 /* The kernel that computes the fewest columns of outputs; a last strip overlaps the one before. A strip's own cost is
@@ -69,7 +84,7 @@ static struct window window_of(const struct correlation *c, int64_t row, int64_t
 static struct image all_channels(const struct correlation *c)
 {
     struct image image = c->x;
-    image.c = c->groups;
+    image.c = c->groups * c->x.c;
     return image;
 }
 
@@ -77,7 +92,7 @@ static struct image all_channels(const struct correlation *c)
 static int64_t rows_of_band(const struct correlation *c, const struct image *image)
 {
     const struct window first = window_of(c, 0, 1);
-    const int64_t row_bytes = band_elements(image, &first) / reach(c, 0, 1) * (int64_t)image->item;
+    const int64_t row_bytes = band_elements(image, &first) * c->k / reach(c, 0, 1) * (int64_t)image->item;
     return min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
 }
 
@@ -89,21 +104,22 @@ static void fit_columns(struct depthwise *d)
     const int64_t vectors = min64(d->vectors, 2), outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
     const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
     const int64_t strip_bytes = columns * min64(c->taps[0], c->x.h) * vectors * c->kernels->vl * (int64_t)c->x.item;
-    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), c->groups % c->kernels->vl != 0);
+    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
     d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / strip_bytes, 1)), c->ow % outputs != 0);
 }
 
 static struct depthwise plan(const struct correlation *c, int threads)
 {
-    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .vectors = ceil_div(c->groups, c->kernels->vl)};
+    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->x.c * c->k};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
-    const bool within = inside(&image, &all), copy = c->x.mode != CHANCONV_ZEROS && !within;
+    const bool within = inside(&image, &all);
+    d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
-    d.rows = c->oh;
+    d.padded = c->x.mode != CHANCONV_ZEROS && !within;
+    d.rows = d.padded || c->k > 1 ? rows_of_band(c, &image) : c->oh;
     fit_columns(&d);
-    if (copy) {
-        d.rows = rows_of_band(c, &image);
+    if (d.padded || c->k > 1 || c->x.c > 1) {
         d.chunks = d.col_parts = 1;
     }
     const int64_t units = c->x.n * d.chunks * d.col_parts * ceil_div(c->oh, d.rows);
@@ -113,7 +129,9 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.row_blocks = ceil_div(c->oh, d.rows);
     d.rows = ceil_div(c->oh, d.row_blocks);
     const struct window first = window_of(c, 0, d.rows);
-    d.band_elements = copy ? band_elements(&image, &first) : 0;
+    d.copy_elements = d.padded ? band_elements(&image, &first) : 0;
+    d.repeated_elements = c->k > 1 ? band_elements(&image, &first) * c->k : 0;
+    d.row_elements = c->x.c > 1 ? c->ow * d.channels : 0;
     return d;
 }
 
@@ -126,7 +144,8 @@ static int64_t packed_elements(const struct depthwise *d)
 
 static int64_t depthwise_bytes(const struct depthwise *d, int threads)
 {
-    return (packed_elements(d) + threads * d->band_elements) * (int64_t)d->c.kernels->item;
+    const int64_t lane = d->copy_elements + d->repeated_elements + d->row_elements;
+    return (packed_elements(d) + threads * lane) * (int64_t)d->c.kernels->item;
 }
 
 /* ---- Forward and gradient of x: the work ------------------------------------------------------------------------- */
@@ -139,7 +158,7 @@ static bool pack_kernel(const struct depthwise *d)
     char *dst = d->packed;
     bool finite = true;
     for (int64_t v = 0; v < d->vectors; v++) {
-        const int64_t channel = min64(v * kernels->vl, c->groups - kernels->vl);
+        const int64_t channel = min64(v * kernels->vl, d->channels - kernels->vl);
         for (int64_t r = 0; r < c->taps[0]; r++) {
             finite &= kernels->pack(dst, kernels->vl, at(c->kernel, r * c->kernel_tap[0] + channel, kernels->item),
                                     c->taps[1], kernels->vl, c->kernel_tap[1], 1);
@@ -156,7 +175,7 @@ static void existing_taps(const struct depthwise *d, int64_t i, int64_t *first, 
     const int64_t top = i * c->stride[0] + c->origin[0], step = c->dilation[0];
     *first = 0;
     *end = c->taps[0];
-    if (!d->band_elements) {
+    if (d->clip) {
         *first = top < 0 ? min64(ceil_div(-top, step), c->taps[0]) : 0;
         *end = top < c->x.h ? max64(min64(ceil_div(c->x.h - top, step), c->taps[0]), *first) : *first;
     }
@@ -175,20 +194,57 @@ static void run_row(const struct depthwise *d, const struct band *band, struct s
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
     for (int64_t done = begin; done < end; done += outputs) {
         const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
-        strip->column = left - (d->band_elements ? band->left : 0);
+        strip->column = left - (d->padded ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
-        strip->y = at(y, col * c->y_pixel, item);
+        strip->y = at(y, col * strip->y_pixel, item);
         d->kernel->run(strip);
     }
 }
 
-/* x as the strips find it: in place, or rows with their padding written out. */
+/* The window of rows of y or, where taps outside of x are left out, what x has of it. */
+static struct window clipped_window(const struct depthwise *d, int64_t row, int64_t rows)
+{
+    const struct correlation *c = &d->c;
+    struct window window = window_of(c, row, rows);
+    if (d->clip) {
+        clip(&window, c->x.h, c->x.w);
+    }
+    return window;
+}
+
+/* x as the strips find it: in place, or rows with their padding written out, or with their channels repeated. */
 static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, int64_t rows, int lane)
 {
     const struct correlation *c = &d->c;
     const struct image image = all_channels(c);
-    const struct window window = d->band_elements ? window_of(c, row, rows) : (struct window){0};
-    return take_band(&image, n, &window, d->band_elements > 0, at(d->bands, lane * d->band_elements, image.item));
+    const struct window window = clipped_window(d, row, rows);
+    char *copy = at(d->bands, lane * (d->copy_elements + d->repeated_elements), image.item);
+    char *repeated = at(copy, d->copy_elements, image.item);
+    struct band band = take_band(&image, n, &window, d->padded, copy);
+    const int64_t width = window.right - window.left;
+    for (int64_t r = 0; r < window.bottom - window.top && c->k > 1; r++) {
+        c->kernels->repeat_channels(width, d->channels, c->k, 0, at(band.base, r * band.row, image.item), band.pixel,
+                                    at(repeated, r * width * d->channels, image.item));
+    }
+    return c->k == 1 ? band : (struct band){.base = repeated, .top = window.top, .left = window.left,
+                                            .row = width * d->channels, .pixel = d->channels};
+}
+
+/* One output row: a part of the strips and of the vectors, or all with their channels summed up. */
+static void finish_row(const struct depthwise *d, const struct band *band, struct strip *strip, int64_t i,
+                       int64_t begin, int64_t end, char *y, char *sums)
+{
+    const struct correlation *c = &d->c;
+    const int64_t first = strip->vector * c->kernels->vl;
+    const int64_t channels = min64(strip->vectors * c->kernels->vl, d->channels) - first;
+    run_row(d, band, strip, i, begin, end, d->row_elements ? sums : y);
+    if (d->row_elements) {
+        c->kernels->sum_channels(c->ow, c->groups, c->x.c, sums, c->bias, y, c->y_pixel);
+    }
+    if (c->activation.kind != CHANCONV_IDENTITY) {
+        activate_row(c->kernels, &c->activation, at(y, begin * c->y_pixel + first, c->kernels->item), end - begin,
+                     channels, c->y_pixel);
+    }
 }
 
 /* Unit i: chunks fastest, then columns, rows, images. */
@@ -204,18 +260,14 @@ static void run_unit(void *data, int lane, int64_t i)
     const struct band band = band_of(d, n, row, rows, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
-        .channels = c->groups, .taps = c->taps[1], .width = d->band_elements ? INT64_MAX / 2 : c->x.w,
+        .channels = d->channels, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
         .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
-        .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = c->bias, .y_pixel = c->y_pixel,
+        .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = d->row_elements ? NULL : c->bias,
+        .y_pixel = d->row_elements ? d->channels : c->y_pixel,
     };
-    const int64_t first = strip.vector * vl, channels = min64(strip.vectors * vl, c->groups) - first;
     for (int64_t oh = row; oh < row + rows; oh++) {
-        char *y = at(c->y, n * c->y_image + oh * c->y_row, c->kernels->item);
-        run_row(d, &band, &strip, oh, col, end, y);
-        if (c->activation.kind != CHANCONV_IDENTITY) {
-            activate_row(c->kernels, &c->activation, at(y, col * c->y_pixel + first, c->kernels->item), end - col,
-                         channels, c->y_pixel);
-        }
+        finish_row(d, &band, &strip, oh, col, end, at(c->y, n * c->y_image + oh * c->y_row, c->kernels->item),
+                   at(d->sums, lane * d->row_elements, c->kernels->item));
     }
 }
 
@@ -232,6 +284,7 @@ static chanconv_status depthwise_correlate(chanconv_context *context, const stru
         return CHANCONV_NO_MEMORY;
     }
     d.bands = at(d.packed, packed_elements(&d), c->kernels->item);
+    d.sums = at(d.bands, threads * (d.copy_elements + d.repeated_elements), c->kernels->item);
     const bool finite = pack_kernel(&d), possible = finite || !d.clip;
     if (possible) {
         run_units(context, threads, units_of(&d), run_unit, &d);
@@ -266,7 +319,9 @@ struct gradient {
     int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
     int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
     int64_t rows;               /* rows of outputs that stay in the cache while the parts go by */
-    int64_t band_elements;      /* of a lane: 0 if x is read in place */
+    int64_t times;              /* kernels of a channel */
+    bool padded;                /* x is copied with its padding */
+    int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
     void *sums, *bands;         /* sums: [split][vector][tap][lane] */
 };
 
@@ -306,7 +361,8 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
-        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->c, kernels->vl),
+        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
+        .times = g->kg,
         .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
               .image = g->x_image, .mode = g->mode, .item = g->item},
         .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
@@ -321,10 +377,10 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
     /* Several parts find it in the first-level cache, all vectors in the second. */
     d.rows = min64(max64(d.parts > 1 ? CACHED_BYTES / row_bytes : 2 * BLOCK_BYTES / (row_bytes * d.vectors), 1), g->oh);
-    if (g->mode != CHANCONV_ZEROS && !inside(&d.x, &all)) {
-        const struct window first = gradient_window(g, 0, d.rows);
-        d.band_elements = band_elements(&d.x, &first);
-    }
+    d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
+    const struct window first = gradient_window(g, 0, d.rows);
+    d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
+    d.repeated_elements = d.times > 1 ? band_elements(&d.x, &first) : 0;
     return d;
 }
 
@@ -337,7 +393,8 @@ static int64_t sums_elements(const struct gradient *d)
 
 static int64_t gradient_bytes(const struct gradient *d, int threads)
 {
-    return (sums_elements(d) + threads * d->band_elements) * (int64_t)d->g->item;
+    const int64_t lane = d->copy_elements + d->repeated_elements;
+    return (sums_elements(d) + threads * lane) * (int64_t)d->g->item;
 }
 
 /* Part i of the taps. A last part that has fewer rows begins earlier and leaves out those that have had their turn. */
@@ -359,24 +416,45 @@ static void run_part(const struct gradient *d, struct tap_sums sums, int64_t i)
     d->kernel->run(&sums);
 }
 
+/* x for the vector of kernels that begins with `channel`: in place or copied and, with several kernels for a channel,
+ * each channel that often. */
+static struct band vector_band(const struct gradient *d, int64_t channel, int64_t n, const struct window *window,
+                               char *buffer)
+{
+    const size_t item = d->g->item;
+    const int64_t vl = d->kernels->vl, first = channel / d->times, width = window->right - window->left;
+    char *repeated = at(buffer, d->copy_elements, item);
+    struct image x = d->x;
+    x.data = at(x.data, first, item);
+    x.c = (channel + vl - 1) / d->times - first + 1;
+    const struct band band = take_band(&x, n, window, d->padded, buffer);
+    for (int64_t r = 0; r < window->bottom - window->top && d->times > 1; r++) {
+        d->kernels->repeat_channels(width, vl, d->times, channel % d->times, at(band.base, r * band.row, item),
+                                    band.pixel, at(repeated, r * width * vl, item));
+    }
+    return d->times == 1 ? band : (struct band){.base = repeated, .top = window->top, .left = window->left,
+                                                .row = width * vl, .pixel = vl};
+}
+
 /* Adds what output rows row .. row + rows - 1 of image n give to a vector's sums. */
 static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, void *band_buffer,
                      void *sums)
 {
     const struct geometry *g = d->g;
-    const bool copy = d->band_elements > 0;
+    const bool padded = d->padded;
     const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
-    const struct window window = copy ? gradient_window(g, row, rows) : (struct window){0};
-    struct image x = d->x;
-    x.data = at(x.data, channel, g->item);
-    const struct band band = take_band(&x, n, &window, copy, band_buffer);
+    struct window window = gradient_window(g, row, rows);
+    if (!padded) {
+        clip(&window, g->h, g->w);
+    }
+    const struct band band = vector_band(d, channel, n, &window, band_buffer);
     const struct tap_sums all = {
         .rows = rows, .cols = g->ow, .y = at(d->grad_y, n * g->y_image + row * g->y_row + channel, g->item),
         .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
         .x = at(band.base, (top - band.top) * band.row + (left - band.left) * band.pixel, g->item),
-        .x_pixel = band.pixel, .row = copy ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
-        .height = copy ? window.bottom - window.top : g->h, .column = copy ? 0 : left,
-        .width = copy ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
+        .x_pixel = band.pixel, .row = padded ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
+        .height = padded ? window.bottom - window.top : g->h, .column = padded ? 0 : left,
+        .width = padded ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
         .tap_cols = g->kw, .sums = sums,
     };
     for (int64_t i = 0; i < d->parts; i++) {
@@ -393,12 +471,12 @@ static void run_sums(void *data, int lane, int64_t i)
     const int64_t first = d->vectors * chunk / d->chunks, vectors = d->vectors * (chunk + 1) / d->chunks - first;
     const int64_t elements = vector_taps(d) * d->kernels->vl;
     char *sums = at(d->sums, (split * d->vectors + first) * elements, g->item);
-    void *band = at(d->bands, lane * d->band_elements, g->item);
+    void *band = at(d->bands, lane * (d->copy_elements + d->repeated_elements), g->item);
     memset(sums, 0, (size_t)(vectors * elements) * g->item);
     for (int64_t row = all * split / d->splits; row < end;) {
         const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
         for (int64_t v = 0; v < vectors; v++) {
-            const int64_t channel = min64((first + v) * d->kernels->vl, g->c - d->kernels->vl);
+            const int64_t channel = min64((first + v) * d->kernels->vl, g->k - d->kernels->vl);
             run_rows(d, channel, row / g->oh, oh, rows, band, at(sums, v * elements, g->item));
         }
         row += rows;
@@ -414,8 +492,8 @@ static bool finish_sums(const struct gradient *d, void *grad_kernel)
         d->kernels->add(elements, at(d->sums, split * elements, g->item), d->sums);
     }
     for (int64_t i = 0; i < d->vectors * vector_taps(d); i++) {
-        const int64_t channel = min64(i / vector_taps(d) * vl, g->c - vl);
-        memcpy(at(grad_kernel, i % vector_taps(d) * g->c + channel, g->item), at(d->sums, i * vl, g->item),
+        const int64_t channel = min64(i / vector_taps(d) * vl, g->k - vl);
+        memcpy(at(grad_kernel, i % vector_taps(d) * g->k + channel, g->item), at(d->sums, i * vl, g->item),
                (size_t)vl * g->item);
     }
     return d->kernels->finite(elements, d->sums);
@@ -423,7 +501,7 @@ static bool finish_sums(const struct gradient *d, void *grad_kernel)
 
 static chanconv_status gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
 {
-    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->c);
+    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->k);
     const int threads = worthwhile_threads(context, flops);
     struct gradient d = plan_gradient(g, threads);
     const size_t bytes = (size_t)gradient_bytes(&d, threads);
@@ -458,10 +536,10 @@ static bool sees_x(const struct geometry *g, int axis)
 
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
-    if (g->groups != g->c || g->k != g->c) {
-        return "it has kernels for one kernel per channel alone";
+    if (g->groups != g->c || (g->c == 1 && g->k > 1)) {
+        return "it convolves channels one by one";
     }
-    if (g->c < kernels_for(g->dtype)->vl) {
+    if (g->k < kernels_for(g->dtype)->vl) {
         return "there are fewer channels than a vector has";
     }
     if (pass == CHANCONV_GRAD_KERNEL && g->mode == CHANCONV_ZEROS && !(sees_x(g, 0) && sees_x(g, 1))) {

@@ -148,12 +148,12 @@ struct tap_sums_kernel {
     tap_sums_fn *run;
 };
 
-/* A tile of a convolution of planes: rows and vectors are fixed by the function. y[i][j] is lane j % VL of vector j / VL,
+/* A tile of a convolution of planes: rows and vectors are fixed by the function. Lane j % VL of vector j / VL is
  *     y[i][j] = bias[j % VL] + sum over r < rows, s < taps of
  *               x[(i + r) * x_row + offset[s] + j % VL + j / VL * step] * kernel[r][s][lane]
- * at y + i * y_row + j % VL + j / VL * step; rows of the tile <= rows of taps. With channels, step is the largest multiple
- * of their number in a vector, the kernel has a vector for each tap, and the lanes that overlap are the same in both
- * vectors. A function for one channel has step VL and a number for each tap. */
+ * at y + i * y_row + j % VL + j / VL * step; rows of the tile <= rows of taps. With channels, step is the largest
+ * multiple of their number in a vector, the kernel has a vector for each tap, and the lanes that overlap are the same in
+ * both vectors. A function for one channel has step VL and a number for each tap. */
 struct plane_tile {
     int64_t rows, taps;
     const int64_t *offset;
@@ -211,6 +211,12 @@ struct kernels {
     /* Depthwise; each list ends with one that has no function. */
     const struct strip_kernel *strips;
     const struct tap_sums_kernel *tap_sums;
+    /* dst[i * width + j] = src[i * src_pixel + (first + j) / times] for i < pixels, j < width. */
+    void (*repeat_channels)(int64_t pixels, int64_t width, int64_t times, int64_t first, const void *src,
+                            int64_t src_pixel, void *dst);
+    /* dst[i * dst_pixel + c] = bias[c] + sum over j < times of src[(i * channels + c) * times + j]; bias may be NULL. */
+    void (*sum_channels)(int64_t pixels, int64_t channels, int64_t times, const void *src, const void *bias, void *dst,
+                         int64_t dst_pixel);
     /* Planes: likewise. */
     const struct plane_kernel *plane_tiles;
     const struct plane_sums_kernel *plane_sums;

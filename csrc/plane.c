@@ -572,7 +572,7 @@ static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
     (void)pass;
     if (g->groups != g->c || g->k != g->c) {
-        return "it has kernels for one kernel per channel alone";
+        return "it convolves channels one by one, with one kernel each where they are few";
     }
     return g->c >= kernels_for(g->dtype)->vl ? "a vector has no more lanes than there are channels" : NULL;
 }

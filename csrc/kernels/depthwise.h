@@ -261,3 +261,63 @@ static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS,
 #undef TABLE_TAP_SUMS
 #undef TABLE_TAP_SUMS_ANY
 #undef TAP_SUMS
+
+/* ---- Several kernels for a channel ---- */
+
+/* Values 4 at a time, each `times` times: 2, 3 or a multiple of 4. Returns how many of dst[0 .. width) are done. */
+INLINE int64_t NAME(repeat_fours)(int64_t width, int64_t times, const REAL *src, REAL *dst)
+{
+    int64_t j = 0;
+    const bool known = times == 2 || times == 3 || times % 4 == 0;
+    for (; known && j + 4 * times <= width; j += 4 * times, src += 4) {
+        const NAME(vec4) v = *(const NAME(vec4) *)src;
+        NAME(vec4) *out = (NAME(vec4) *)(dst + j);
+        if (times == 2) {
+            out[0] = __builtin_shufflevector(v, v, 0, 0, 1, 1);
+            out[1] = __builtin_shufflevector(v, v, 2, 2, 3, 3);
+        } else if (times == 3) {
+            out[0] = __builtin_shufflevector(v, v, 0, 0, 0, 1);
+            out[1] = __builtin_shufflevector(v, v, 1, 1, 2, 2);
+            out[2] = __builtin_shufflevector(v, v, 2, 3, 3, 3);
+        } else {
+            for (int64_t k = 0; k < times / 4; k++) {
+                out[k] = __builtin_shufflevector(v, v, 0, 0, 0, 0);
+                out[times / 4 + k] = __builtin_shufflevector(v, v, 1, 1, 1, 1);
+                out[times / 2 + k] = __builtin_shufflevector(v, v, 2, 2, 2, 2);
+                out[times / 4 * 3 + k] = __builtin_shufflevector(v, v, 3, 3, 3, 3);
+            }
+        }
+    }
+    return j;
+}
+
+TARGET static void NAME(repeat_channels)(int64_t pixels, int64_t width, int64_t times, int64_t first, const void *src_,
+                                         int64_t src_pixel, void *dst_)
+{
+    const REAL *src = src_;
+    REAL *dst = dst_;
+    for (int64_t i = 0; i < pixels; i++, src += src_pixel, dst += width) {
+        int64_t j = first ? 0 : NAME(repeat_fours)(width, times, src, dst), left = times - (first + j) % times;
+        for (const REAL *value = src + (first + j) / times; j < width; value++, left = times) {
+            for (int64_t end = min64(j + left, width); j < end; j++) {
+                dst[j] = *value;
+            }
+        }
+    }
+}
+
+TARGET static void NAME(sum_channels)(int64_t pixels, int64_t channels, int64_t times, const void *src_,
+                                      const void *bias_, void *dst_, int64_t dst_pixel)
+{
+    const REAL *src = src_, *bias = bias_;
+    REAL *dst = dst_;
+    for (int64_t i = 0; i < pixels; i++, dst += dst_pixel) {
+        for (int64_t c = 0; c < channels; c++, src += times) {
+            REAL sum = bias ? bias[c] : 0;
+            for (int64_t j = 0; j < times; j++) {
+                sum += src[j];
+            }
+            dst[c] = sum;
+        }
+    }
+}
