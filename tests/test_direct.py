@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The direct algorithms, convolution channel by channel: sizes around their strips, tiles and vectors."""
+
+import numpy as np
+import pytest
+from oracle import PASSES, Problem, exact, exact_by_matrices, integers, run, same_bits
+
+import chanconv
+from chanconv import activations, reference
+
+
+def depthwise(c, multiplier=1, **sizes):
+    return Problem(c=c, k=c * multiplier, groups=c, **sizes)
+
+
+# A vector holds 2 to 16 numbers: 17 channels are more than one of any instruction set.
+STRIPS = [
+    *(depthwise(17, h=3, w=w, kh=2, kw=3, padding=(0, 1)) for w in (*range(1, 19), 27, 28, 29, 30)),
+    *(depthwise(17, h=4, w=w, kw=5, stride=2, padding="same") for w in (*range(1, 18), 30)),
+    *(depthwise(17, h=8, w=w, kh=7, kw=7, padding=3) for w in (*range(1, 18), 30)),
+    *(depthwise(16, h=5, w=20, kw=taps, dilation=2, padding="same") for taps in range(1, 10)),
+    *(depthwise(16, h=7, w=23, kh=5, kw=taps, stride=stride) for taps in (1, 3, 4, 5, 7, 8) for stride in (1, 2, 3)),
+    *(depthwise(16, h=9, w=12, kh=taps, padding=1) for taps in range(2, 9)),
+    *(depthwise(c, h=5, w=9, padding=1) for c in (16, 18, 31, 32, 33, 47, 48, 65, 130)),
+    *(depthwise(24, h=5, w=8, kw=5, padding=4, padding_mode=mode) for mode in ("reflect", "circular", "symmetric")),
+    depthwise(16, h=2, w=9, kh=5, kw=3, padding=(2, 1)),
+    depthwise(16, h=2, w=3, kh=3, kw=3, dilation=4, padding=4),
+    depthwise(40, n=3, h=30, w=31, padding="same_lower", stride=2),
+    depthwise(320, h=4, w=30, kh=3, kw=7, padding=(1, 3)),
+]
+
+MULTIPLIERS = [
+    *(depthwise(8, times, h=5, w=9, padding=1) for times in range(2, 10)),
+    *(depthwise(c, 16, h=4, w=6, padding=(1, 0), stride=2) for c in (2, 3, 5)),
+    depthwise(11, 3, h=6, w=20, kw=5, dilation=2, padding="same", padding_mode="replicate"),
+    depthwise(33, 2, n=2, h=13, w=17, stride=(1, 2), padding=2, padding_mode="reflect"),
+]
+
+PLANES = [
+    *(Problem(h=h + kh - 1, w=21, c=1, k=1, kh=kh, kw=2) for kh in range(1, 8) for h in (1, 2, 3, 5, 6, 7, 13)),
+    *(Problem(h=4, w=w, c=1, k=1, padding=1) for w in (*range(1, 20), 31, 32, 33, 63, 64, 65, 95, 129, 200)),
+    *(Problem(h=7, w=90, c=1, k=1, kh=h, kw=w, padding="same") for h, w in ((1, 9), (9, 1), (1, 1), (4, 6), (6, 11))),
+    *(Problem(h=20, w=70, c=1, k=1, kh=3, kw=5, stride=s, padding=2) for s in (2, (1, 3), (3, 1), (2, 5))),
+    *(Problem(h=40, w=70, c=1, k=1, kh=5, kw=3, dilation=d, padding="same") for d in (2, (3, 1), (1, 4), (7, 2))),
+    *(Problem(h=9, w=80, c=1, k=1, kh=5, padding=3, padding_mode=m) for m in ("reflect", "replicate", "circular")),
+    Problem(h=30, w=50, c=1, k=1, kh=7, kw=4, stride=(2, 3), dilation=(3, 2), padding="same"),
+    Problem(n=3, h=70, w=150, c=1, k=1, kh=5, kw=5, padding=2),
+    *(depthwise(c, h=9, w=40, kh=5, padding=1) for c in range(2, 16)),
+    *(depthwise(c, h=9, w=50, kw=4, stride=2, padding=1, padding_mode="symmetric") for c in (2, 3, 5, 8)),
+    depthwise(3, h=61, w=111, kh=7, kw=7, padding=3),
+]
+
+# Some outputs see no more than padding.
+BEYOND = [
+    depthwise(16, h=3, w=4, kh=2, kw=2, padding=3),
+    depthwise(16, h=2, w=9, kh=2, kw=3, dilation=(4, 1), padding=(3, 1)),
+    Problem(h=3, w=30, c=1, k=1, kh=2, kw=2, padding=4),
+]
+
+
+@pytest.mark.parametrize("problem", STRIPS + MULTIPLIERS + PLANES + BEYOND, ids=str)
+@pytest.mark.parametrize("pass_", PASSES)
+def test_integers_are_exact(pass_, problem, isa, dtype):
+    known = exact_by_matrices if problem.c > 100 else exact
+    if known is exact_by_matrices and pass_ == "per_sample":
+        pass_ = "grad_kernel"
+    expected, arrays = known(pass_, problem), problem.arrays(dtype, integers)
+    if problem in BEYOND and problem.c > 1 and pass_ in ("grad_kernel", "per_sample"):
+        with pytest.raises(ValueError, match='algorithm.*"direct"'):
+            run(pass_, problem, arrays, algorithm="direct")
+        return
+    np.testing.assert_array_equal(run(pass_, problem, arrays, algorithm="direct"), expected)
+
+
+@pytest.mark.parametrize("problem", STRIPS[::9] + MULTIPLIERS[::4] + PLANES[::7], ids=str)
+def test_an_activation_is_applied_once(problem, isa, dtype):
+    """Strips and tiles overlap: half of a half would show."""
+    x, kernel, bias, _ = problem.arrays(dtype, integers)
+    halve = activations.get("leaky_relu", negative_slope=0.5)
+    y = chanconv.conv(x, kernel, bias=bias, activation=halve, algorithm="direct", **problem.options)
+    expected = exact("forward", problem)
+    np.testing.assert_array_equal(y, np.where(expected > 0, expected, expected / 2))
+
+
+LARGE = [
+    Problem(n=2, h=150, w=90, c=1, k=1, kh=7, kw=7, padding=3),
+    depthwise(3, n=2, h=90, w=80, kh=5, kw=5, padding=2, stride=(1, 2)),
+    depthwise(33, n=2, h=60, w=45, padding=1),
+    depthwise(48, n=2, h=40, w=41, kw=5, padding=2, padding_mode="circular", stride=2),
+    depthwise(20, 3, n=2, h=40, w=30, kh=5, padding=2),
+]
+
+
+@pytest.mark.parametrize("problem", LARGE, ids=str)
+@pytest.mark.parametrize("pass_", PASSES)
+def test_same_bits_for_every_number_of_threads(pass_, problem, threads, isa, dtype):
+    arrays = problem.arrays(dtype)
+    result = run(pass_, problem, arrays, algorithm="direct")
+    with chanconv.num_threads(1):
+        assert same_bits(run(pass_, problem, arrays, algorithm="direct"), result)
+
+
+@pytest.mark.parametrize("problem", LARGE, ids=str)
+@pytest.mark.parametrize("pass_", ["forward", "grad_x", "per_sample"])
+def test_same_bits_alone_and_in_a_batch(pass_, problem, isa, dtype):
+    x, kernel, bias, grad = problem.arrays(dtype)
+    together = run(pass_, problem, (x, kernel, bias, grad), algorithm="direct")
+    for i in range(problem.n):
+        alone = run(pass_, problem, (x[i : i + 1], kernel, bias, grad[i : i + 1]), algorithm="direct")
+        assert same_bits(alone[0], together[i])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", [0, 15, 31, 36, 66, 69])
+@pytest.mark.parametrize(
+    "problem", [Problem(h=5, w=70, c=1, k=1, padding=1), depthwise(18, h=4, w=70, padding=1)], ids=str
+)
+def test_a_value_that_is_not_finite_meets_its_own_taps_alone(problem, column, value, isa, dtype):
+    """Also where zeros fill up the last vector of a row, or the last strip."""
+    arrays = problem.arrays(dtype, integers)
+    for which in (0, 3):
+        poisoned = [a.copy() for a in arrays]
+        poisoned[which][0, 2, column, 0] = value
+        with np.errstate(invalid="ignore"):
+            expected = run("grad_kernel", problem, poisoned, reference)
+        np.testing.assert_array_equal(run("grad_kernel", problem, poisoned, algorithm="direct"), expected)
+
+
+@pytest.mark.parametrize("what", ["forward", "grad_x", "grad_kernel"])
+@pytest.mark.parametrize("problem", [PLANES[-1], PLANES[0], STRIPS[0], MULTIPLIERS[0]], ids=str)
+def test_auto_takes_them(problem, what, isa):
+    plan = chanconv.explain(problem.x_shape, problem.kernel_shape, what=what, **problem.options)
+    assert plan.algorithm == "direct"
+    assert "direct" not in plan.declined
+    assert min(plan.tile) > 0
+    assert plan.workspace_bytes > 0
+
+
+@pytest.mark.parametrize("problem", [Problem(), Problem(c=4, k=8, groups=2), Problem(c=1, k=6)], ids=str)
+def test_channels_together_are_declined(problem):
+    with pytest.raises(ValueError, match='algorithm: "direct" cannot compute this shape'):
+        run("forward", problem, problem.arrays(np.float32), algorithm="direct")
+    assert "channels" in chanconv.explain(problem.x_shape, problem.kernel_shape, **problem.options).declined["direct"]
