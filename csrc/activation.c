@@ -73,11 +73,11 @@ static chanconv_status check_dtype(chanconv_dtype dtype, chanconv_error *error)
 /* Sizes whose product, the number of elements of x, goes to *count. */
 static chanconv_status check_sizes(int64_t a, int64_t b, int64_t c, int64_t *count, chanconv_error *error)
 {
+    *count = 0; /* an array with a size of 0 is empty, however large the others: their product may overflow */
     if (a < 0 || b < 0 || c < 0 || (a && b && c && (!mul(a, b, count) || !mul(*count, c, count)))) {
         return fail(error, CHANCONV_BAD_X, "x", "expected sizes of an array, got %lld, %lld, %lld", (long long)a,
                     (long long)b, (long long)c);
     }
-    *count = a * b * c;
     return CHANCONV_OK;
 }
 

@@ -186,9 +186,10 @@ def exists(problem):
 
 
 def draw_depthwise(rng):
-    """A problem with one kernel per channel; the channels are some vectors, and some more."""
+    """A problem with one or a few kernels per channel; the channels are some vectors, and some more."""
     channels = rng.choice([3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 65])
-    return replace(draw(rng), w=rng.randint(1, 30), c=channels, k=channels, groups=channels)
+    kernels = channels * rng.choice([1, 1, 2, 3])
+    return replace(draw(rng), w=rng.randint(1, 30), c=channels, k=kernels, groups=channels)
 
 
 def sample(count, seed, draw=draw):

@@ -35,6 +35,7 @@ PROBLEMS = [
     Problem(h=4, w=5, c=17, k=17, groups=17, padding=1),
     Problem(n=2, h=4, w=6, c=9, k=9, groups=9, kh=2, stride=(2, 1), dilation=(1, 2), padding="same"),
     Problem(h=1, w=4, c=16, k=16, groups=16, padding=(1, 3)),
+    Problem(h=3, w=5, c=16, k=32, groups=16, kh=2, kw=2, padding=1),
     Problem(h=2, w=18, c=2, k=1, kh=1, kw=1),  # few channels, many pixels
     Problem(h=4, w=19, c=1, k=1, padding=1),  # a plane
     Problem(h=3, w=18, c=1, k=3, kh=2, padding=(0, 1)),
