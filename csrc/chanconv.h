@@ -302,6 +302,8 @@ chanconv_status chanconv_conv_transposed(chanconv_conv *conv, const int64_t grid
  * Shapes are those of the descriptor: x [n][h][w][c], kernel [kh][kw][c / groups][k], y and grad_y [n][oh][ow][k].
  */
 
+typedef enum chanconv_pass { CHANCONV_FORWARD = 0, CHANCONV_GRAD_X, CHANCONV_GRAD_KERNEL } chanconv_pass;
+
 /* y = activation(conv(x, kernel) + bias); bias [k] or NULL. */
 chanconv_status chanconv_conv_forward(chanconv_context *context, const chanconv_conv *conv, const void *x,
                                       const void *kernel, const void *bias, void *y, chanconv_error *error);
@@ -331,6 +333,48 @@ chanconv_status chanconv_conv_grad_kernel_per_sample(chanconv_context *context, 
 chanconv_status chanconv_conv_grad_bias(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
                                         void *grad_bias, chanconv_error *error);
 
+/* ---- Kernels that are kept ---------------------------------------------------------------------------------------------
+ * A call brings the kernel into the form its algorithm reads: panels of a few vectors, or Winograd's transform. For a
+ * kernel that many calls share that can be done once.
+ */
+
+/* A copy of a kernel, and that form of it. It does not change: any number of calls may use it at once. */
+typedef struct chanconv_packed chanconv_packed;
+
+/* Packs a kernel for a pass, CHANCONV_FORWARD or CHANCONV_GRAD_X (which serves the transposed convolution too), of
+ * convolutions like *conv: results are those of the plain call, to the bit. It may be used with any number of images of any
+ * size, strides and pitches; but only where the size leads to the same algorithm as that of *conv, and stride, dilation and
+ * instruction set are the same, does it save time. Its memory comes from the context (NULL: the library's own), which must
+ * outlive it: several times the kernel, chanconv_packed_bytes(). */
+chanconv_status chanconv_pack_kernel(chanconv_context *context, const chanconv_conv *conv, chanconv_pass pass,
+                                     const void *kernel, chanconv_packed **packed, chanconv_error *error);
+
+/* Gives it back to the context it was made with; NULL does nothing. */
+void chanconv_packed_destroy(chanconv_context *context, chanconv_packed *packed);
+
+/* Bytes of the form that a pass of *conv would read beside the copy of the kernel; 0 if its algorithm reads kernels as they
+ * are, so that packing gains nothing, or if *conv is not valid. */
+int64_t chanconv_packed_gain(const chanconv_conv *conv, chanconv_pass pass);
+
+/* All the memory that a packed kernel takes, in bytes; 0 for NULL. */
+int64_t chanconv_packed_bytes(const chanconv_packed *packed);
+
+/* 1 if it was made of a kernel with these very bits, as many elements, else 0. */
+int chanconv_packed_holds(const chanconv_packed *packed, const void *kernel);
+
+/* 1 if a pass of *conv would read its packed form, 0 if only the copy. */
+int chanconv_packed_serves(const chanconv_packed *packed, const chanconv_conv *conv, chanconv_pass pass);
+
+/* The passes with such a kernel. One of another shape or dtype is CHANCONV_BAD_KERNEL. */
+chanconv_status chanconv_conv_forward_packed(chanconv_context *context, const chanconv_conv *conv, const void *x,
+                                             const chanconv_packed *packed, const void *bias, void *y,
+                                             chanconv_error *error);
+chanconv_status chanconv_conv_grad_x_packed(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                            const chanconv_packed *packed, void *grad_x, chanconv_error *error);
+chanconv_status chanconv_conv_transpose_packed(chanconv_context *context, const chanconv_conv *conv, const void *y,
+                                               const chanconv_packed *packed, const void *bias, void *x,
+                                               chanconv_error *error);
+
 /* ---- im2col ----------------------------------------------------------------------------------------------------------
  * columns is [n][oh * ow][kh * kw * c]; groups and k of the descriptor are not looked at.
  */
@@ -344,8 +388,6 @@ chanconv_status chanconv_col2im(chanconv_context *context, const chanconv_conv *
                                 chanconv_error *error);
 
 /* ---- Explanations ------------------------------------------------------------------------------------------------- */
-
-typedef enum chanconv_pass { CHANCONV_FORWARD = 0, CHANCONV_GRAD_X, CHANCONV_GRAD_KERNEL } chanconv_pass;
 
 /* How a pass would be computed. */
 typedef struct chanconv_plan {

@@ -22,7 +22,7 @@ static const char *refusal(const struct algorithm *algorithm, const struct geome
     return algorithm->decline ? algorithm->decline(g, pass) : NULL;
 }
 
-static const struct algorithm *choose(const struct geometry *g, chanconv_pass pass)
+const struct algorithm *choose_algorithm(const struct geometry *g, chanconv_pass pass)
 {
     for (int i = 0; i < ALGORITHMS; i++) {
         if (!refusal(algorithms[i], g, pass)) {
@@ -32,7 +32,7 @@ static const struct algorithm *choose(const struct geometry *g, chanconv_pass pa
     return NULL;
 }
 
-static chanconv_status cannot(const struct geometry *g, chanconv_error *error)
+chanconv_status no_algorithm(const struct geometry *g, chanconv_error *error)
 {
     return fail(error, CHANCONV_BAD_ALGORITHM, "algorithm",
                 "\"%s\" cannot compute this shape; \"auto\", \"gemm\" and \"im2col\" can",
@@ -51,53 +51,83 @@ static chanconv_status null_pointer(chanconv_error *error, const char *argument)
     return fail(error, CHANCONV_BAD_STRUCT, argument, "expected an address, got NULL");
 }
 
+/* Where the kernel of a pass comes from: an array, or one that was packed. */
+struct kernel_source {
+    const void *array;
+    const chanconv_packed *packed;
+};
+
+/* A pass with a kernel. */
 static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
-                           const struct arrays *arrays, chanconv_error *error)
+                           const struct arrays *arrays_, const chanconv_packed *packed, chanconv_error *error)
 {
-    const struct algorithm *algorithm = choose(g, pass);
+    const struct algorithm *algorithm = choose_algorithm(g, pass);
+    struct arrays arrays = *arrays_;
     if (!algorithm) {
-        return cannot(g, error);
+        return no_algorithm(g, error);
     }
-    const chanconv_status status = algorithm->run(context, g, pass, arrays);
+    chanconv_status status = packed ? unpack(packed, g, pass, algorithm, &arrays, error) : CHANCONV_OK;
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    status = algorithm->run(context, g, pass, &arrays);
     return status == CHANCONV_NO_MEMORY
                ? fail(error, status, "memory", "there is not enough for the workspace of this call")
                : status;
 }
 
-chanconv_status chanconv_conv_forward(chanconv_context *context, const chanconv_conv *conv, const void *x,
-                                      const void *kernel, const void *bias, void *y, chanconv_error *error)
+static chanconv_status forward(chanconv_context *context, const chanconv_conv *conv, const void *x,
+                               struct kernel_source kernel, const void *bias, void *y, chanconv_error *error)
 {
     struct geometry g;
     const chanconv_status status = resolve(conv, &g, error);
     if (status != CHANCONV_OK) {
         return status;
     }
-    if (missing(x, count_x(&g)) || missing(kernel, count_kernel(&g)) || missing(y, count_y(&g))) {
+    const bool no_kernel = !kernel.packed && missing(kernel.array, count_kernel(&g));
+    if (missing(x, count_x(&g)) || no_kernel || missing(y, count_y(&g))) {
         return null_pointer(error, missing(x, count_x(&g)) ? "x" : missing(y, count_y(&g)) ? "y" : "kernel");
     }
     if (count_y(&g) == 0) {
         return CHANCONV_OK;
     }
-    const struct arrays arrays = {.x = x, .kernel = kernel, .bias = bias, .out = y};
-    return run(context, &g, CHANCONV_FORWARD, &arrays, error);
+    const struct arrays arrays = {.x = x, .kernel = kernel.array, .bias = bias, .out = y};
+    return run(context, &g, CHANCONV_FORWARD, &arrays, kernel.packed, error);
+}
+
+chanconv_status chanconv_conv_forward(chanconv_context *context, const chanconv_conv *conv, const void *x,
+                                      const void *kernel, const void *bias, void *y, chanconv_error *error)
+{
+    return forward(context, conv, x, (struct kernel_source){.array = kernel}, bias, y, error);
+}
+
+static chanconv_status no_packed(chanconv_error *error) { return null_pointer(error, "packed"); }
+
+chanconv_status chanconv_conv_forward_packed(chanconv_context *context, const chanconv_conv *conv, const void *x,
+                                             const chanconv_packed *packed, const void *bias, void *y,
+                                             chanconv_error *error)
+{
+    return packed ? forward(context, conv, x, (struct kernel_source){.packed = packed}, bias, y, error)
+                  : no_packed(error);
 }
 
 /* grad_x, and with bias and activation the transposed convolution. */
-static chanconv_status grad_x(chanconv_context *context, const struct geometry *g, const void *y, const void *kernel,
-                              const void *bias, void *x, chanconv_error *error)
+static chanconv_status grad_x(chanconv_context *context, const struct geometry *g, const void *y,
+                              struct kernel_source kernel, const void *bias, void *x, chanconv_error *error)
 {
-    if (missing(y, count_y(g)) || missing(kernel, count_kernel(g)) || missing(x, count_x(g))) {
+    const bool no_kernel = !kernel.packed && missing(kernel.array, count_kernel(g));
+    if (missing(y, count_y(g)) || no_kernel || missing(x, count_x(g))) {
         return null_pointer(error, missing(y, count_y(g)) ? "y" : missing(x, count_x(g)) ? "x" : "kernel");
     }
     if (count_x(g) == 0) {
         return CHANCONV_OK;
     }
-    const struct arrays arrays = {.y = y, .kernel = kernel, .bias = bias, .out = x};
-    return run(context, g, CHANCONV_GRAD_X, &arrays, error);
+    const struct arrays arrays = {.y = y, .kernel = kernel.array, .bias = bias, .out = x};
+    return run(context, g, CHANCONV_GRAD_X, &arrays, kernel.packed, error);
 }
 
-chanconv_status chanconv_conv_grad_x(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
-                                     const void *kernel, void *grad_x_, chanconv_error *error)
+static chanconv_status gradient_of_image(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                         struct kernel_source kernel, void *x, chanconv_error *error)
 {
     struct geometry g;
     const chanconv_status status = resolve(conv, &g, error);
@@ -105,11 +135,24 @@ chanconv_status chanconv_conv_grad_x(chanconv_context *context, const chanconv_c
         return status;
     }
     g.activation.kind = CHANCONV_IDENTITY;
-    return grad_x(context, &g, grad_y, kernel, NULL, grad_x_, error);
+    return grad_x(context, &g, grad_y, kernel, NULL, x, error);
 }
 
-chanconv_status chanconv_conv_transpose(chanconv_context *context, const chanconv_conv *conv, const void *y,
-                                        const void *kernel, const void *bias, void *x, chanconv_error *error)
+chanconv_status chanconv_conv_grad_x(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                     const void *kernel, void *grad_x_, chanconv_error *error)
+{
+    return gradient_of_image(context, conv, grad_y, (struct kernel_source){.array = kernel}, grad_x_, error);
+}
+
+chanconv_status chanconv_conv_grad_x_packed(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
+                                            const chanconv_packed *packed, void *grad_x_, chanconv_error *error)
+{
+    return packed ? gradient_of_image(context, conv, grad_y, (struct kernel_source){.packed = packed}, grad_x_, error)
+                  : no_packed(error);
+}
+
+static chanconv_status transpose(chanconv_context *context, const chanconv_conv *conv, const void *y,
+                                 struct kernel_source kernel, const void *bias, void *x, chanconv_error *error)
 {
     struct geometry g;
     const chanconv_status status = resolve(conv, &g, error);
@@ -122,6 +165,20 @@ chanconv_status chanconv_conv_transpose(chanconv_context *context, const chancon
     return grad_x(context, &g, y, kernel, bias, x, error);
 }
 
+chanconv_status chanconv_conv_transpose(chanconv_context *context, const chanconv_conv *conv, const void *y,
+                                        const void *kernel, const void *bias, void *x, chanconv_error *error)
+{
+    return transpose(context, conv, y, (struct kernel_source){.array = kernel}, bias, x, error);
+}
+
+chanconv_status chanconv_conv_transpose_packed(chanconv_context *context, const chanconv_conv *conv, const void *y,
+                                               const chanconv_packed *packed, const void *bias, void *x,
+                                               chanconv_error *error)
+{
+    return packed ? transpose(context, conv, y, (struct kernel_source){.packed = packed}, bias, x, error)
+                  : no_packed(error);
+}
+
 static chanconv_status grad_kernel(chanconv_context *context, const struct geometry *g, const void *grad_y,
                                    const void *x, void *grad, chanconv_error *error)
 {
@@ -129,7 +186,7 @@ static chanconv_status grad_kernel(chanconv_context *context, const struct geome
         return CHANCONV_OK;
     }
     const struct arrays arrays = {.x = x, .y = grad_y, .out = grad};
-    return run(context, g, CHANCONV_GRAD_KERNEL, &arrays, error);
+    return run(context, g, CHANCONV_GRAD_KERNEL, &arrays, NULL, error);
 }
 
 /* What both forms of the gradient of the kernel begin with; images: gradients that are written. */
@@ -246,9 +303,9 @@ chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_con
     if (status != CHANCONV_OK) {
         return status;
     }
-    const struct algorithm *algorithm = choose(&g, pass);
+    const struct algorithm *algorithm = choose_algorithm(&g, pass);
     if (!algorithm) {
-        return cannot(&g, error);
+        return no_algorithm(&g, error);
     }
     *plan = (chanconv_plan){
         .struct_size = sizeof *plan, .algorithm = algorithm->id,

@@ -63,6 +63,29 @@ static void pack_panel(void *data, int lane, int64_t i)
     pack_pass(job, group, &panel, &all, packed_panel(job, group, &panel));
 }
 
+static int64_t prepared_elements(const struct correlation *c)
+{
+    return c->groups * c->taps[0] * c->taps[1] * c->x.c * padded_columns(c->kernels, c->k);
+}
+
+int64_t prepared_correlation_bytes(const struct correlation *c)
+{
+    const int64_t panels = prepared_elements(c) * (int64_t)c->kernels->item;
+    return (int64_t)sizeof(struct prepared) + ceil_div(panels, CACHE_LINE) * CACHE_LINE;
+}
+
+/* Runs in a row of taps lie one after the other in a panel, so that it does not matter whether the plan merges them. */
+void prepare_correlation(const struct correlation *c, struct prepared *prepared)
+{
+    struct job job = {.c = *c, .runs = c->taps[0] * c->taps[1], .run_length = c->x.c, .b = prepared + 1,
+                      .panels = panel_count(c->kernels, c->k)};
+    atomic_init(&job.finite, true);
+    for (int64_t i = 0; i < c->groups * job.panels; i++) {
+        pack_panel(&job, 0, i);
+    }
+    prepared->finite = atomic_load(&job.finite);
+}
+
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
 
 /* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x. */
@@ -288,19 +311,21 @@ static int64_t units_of(const struct job *job)
 static chanconv_status run_job(chanconv_context *context, struct job *job)
 {
     const size_t bytes = job_bytes(job);
-    job->b = take_scratch(context, bytes);
-    if (!job->b) {
+    const struct prepared *prepared = job->c.prepared;
+    void *scratch = take_scratch(context, bytes);
+    if (!scratch) {
         return CHANCONV_NO_MEMORY;
     }
-    job->lanes = at(job->b, job->packed_elements, job->c.kernels->item);
-    atomic_init(&job->finite, true);
-    if (!job->streamed) {
+    job->lanes = at(scratch, job->packed_elements, job->c.kernels->item);
+    job->b = prepared ? at(prepared, 1, sizeof *prepared) : scratch;
+    atomic_init(&job->finite, !prepared || prepared->finite);
+    if (!job->streamed && !prepared) {
         run_units(context, job->threads, job->c.groups * job->panels, pack_panel, job);
     }
     if (!job->clip || atomic_load(&job->finite)) {
         run_units(context, job->threads, units_of(job), run_unit, job);
     }
-    release_scratch(context, job->b, bytes);
+    release_scratch(context, scratch, bytes);
     return CHANCONV_OK;
 }
 

@@ -180,10 +180,13 @@ static void plan_runs(struct job *job)
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
 }
 
-/* How B is read: packed before, packed by and by, or in place. */
+/* How B is read: prepared by somebody else, packed before, packed by and by, or in place. */
 static void plan_panels(struct job *job)
 {
     const struct correlation *c = &job->c;
+    if (c->prepared) {
+        return;
+    }
     job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
     job->in_place = job->streamed && !job->copy && !job->clip && is_readable_kernel(c) &&
                     c->oh * c->ow <= PIXELS_IN_PLACE;

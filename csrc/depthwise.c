@@ -302,7 +302,7 @@ static int64_t correlate_bytes(const struct correlation *c, int threads)
     return depthwise_bytes(&d, threads);
 }
 
-static const struct correlator correlator = {depthwise_correlate, correlate_bytes};
+static const struct correlator correlator = {.correlate = depthwise_correlate, .bytes = correlate_bytes};
 
 /* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ struct correlation forward_correlation(const struct geometry *g, const struct ar
         .y_pixel = g->y_pixel, .y_row = g->y_row, .y_image = g->y_image, .kernel = arrays->kernel,
         .kernel_tap = {g->kw * g->cg * g->k, g->cg * g->k}, .kernel_c = g->k, .kernel_k = 1, .groups = g->groups,
         .x_group = g->cg, .y_group = g->kg, .kernel_group = g->kg, .bias = arrays->bias,
-        .activation = g->activation,
+        .activation = g->activation, .prepared = arrays->prepared,
     };
 }
 
@@ -43,7 +43,7 @@ struct target {
     const struct correlator *by;
 };
 
-static const struct correlator product = {correlate, correlation_bytes};
+static const struct correlator product = {correlate, correlation_bytes, prepared_correlation_bytes, prepare_correlation};
 
 /* One axis of one residue: the taps r0, r0 + step, ... and the outputs first, first + stride, ... of the target. */
 struct phase {
@@ -167,16 +167,19 @@ static chanconv_status run_narrow(chanconv_context *context, const struct geomet
                                                                              : narrow_correlate(context, phase, count);
 }
 
-/* One residue after the other. */
+/* One residue after the other; so are their prepared kernels. */
 static chanconv_status run_phases(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
                                   const struct target *target)
 {
     const int64_t rows = phases(g, 0), cols = phases(g, 1);
+    const struct prepared *prepared = arrays->prepared;
     chanconv_status status = CHANCONV_OK;
     for (int64_t i = 0; i < rows * cols && status == CHANCONV_OK; i++) {
         const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
-        const struct correlation c = phase_correlation(g, arrays, target, &v, &h);
+        struct correlation c = phase_correlation(g, arrays, target, &v, &h);
+        c.prepared = prepared;
         status = target->by->correlate(context, &c);
+        prepared = prepared ? at(prepared, target->by->prepared_bytes(&c), 1) : NULL;
     }
     return status;
 }
@@ -286,6 +289,47 @@ static chanconv_status grad_borders(chanconv_context *context, const struct geom
     return status;
 }
 
+/* ---- Its kernel, prepared -------------------------------------------------------------------------------------------------- */
+
+/* Few channels read the kernel as it is. */
+static bool prepares(const struct geometry *g, const struct target *target)
+{
+    const struct arrays none = {0};
+    struct correlation phase[PHASES_MAX];
+    int64_t count;
+    return !is_narrow(g, &none, target, phase, &count);
+}
+
+/* Prepares the kernel of every residue, or with prepared NULL only counts the bytes, which it returns. */
+static int64_t prepare_phases(const struct geometry *g, const void *kernel, const struct correlator *by, void *prepared)
+{
+    const struct target target = interior(g, NULL, by);
+    const struct arrays arrays = {.kernel = kernel};
+    const int64_t rows = phases(g, 0), cols = phases(g, 1), count = prepares(g, &target) ? rows * cols : 0;
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const struct phase v = phase_at(g, &target, 0, i / cols), h = phase_at(g, &target, 1, i % cols);
+        const struct correlation c = phase_correlation(g, &arrays, &target, &v, &h);
+        if (prepared) {
+            by->prepare(&c, at(prepared, bytes, 1));
+        }
+        bytes += by->prepared_bytes(&c);
+    }
+    return bytes;
+}
+
+int64_t prepared_gradient_of_x_bytes(const struct geometry *g, const struct correlator *by)
+{
+    return prepare_phases(g, NULL, by, NULL);
+}
+
+void prepare_gradient_of_x(const struct geometry *g, const void *kernel, const struct correlator *by, void *prepared)
+{
+    prepare_phases(g, kernel, by, prepared);
+}
+
+/* ---- The pass ------------------------------------------------------------------------------------------------------------- */
+
 static bool has_borders(const struct geometry *g)
 {
     return g->mode != CHANCONV_ZEROS && (g->pad[0][0] || g->pad[0][1] || g->pad[1][0] || g->pad[1][1]);
@@ -385,4 +429,33 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
                                                       : kernel_gradient_bytes(g, plan->threads);
 }
 
-const struct algorithm algorithm_gemm = {.id = CHANCONV_GEMM, .plan = plan, .run = run};
+/* Whether a pass goes through correlate(), which alone prepares kernels; and as what, for the forward pass. */
+static bool forward_prepares(const struct geometry *g, struct correlation *c)
+{
+    const struct arrays none = {0};
+    *c = forward_correlation(g, &none);
+    return !prefers_narrow(c, 1);
+}
+
+static int64_t prepared_bytes(const struct geometry *g, chanconv_pass pass)
+{
+    struct correlation c;
+    return pass == CHANCONV_GRAD_X                                   ? prepared_gradient_of_x_bytes(g, &product)
+           : pass == CHANCONV_FORWARD && forward_prepares(g, &c) ? prepared_correlation_bytes(&c)
+                                                                     : 0;
+}
+
+static void prepare(const struct geometry *g, chanconv_pass pass, const void *kernel, void *prepared)
+{
+    struct correlation c;
+    if (pass == CHANCONV_GRAD_X) {
+        prepare_gradient_of_x(g, kernel, &product, prepared);
+        return;
+    }
+    forward_prepares(g, &c);
+    c.kernel = kernel;
+    prepare_correlation(&c, prepared);
+}
+
+const struct algorithm algorithm_gemm = {
+    .id = CHANCONV_GEMM, .plan = plan, .run = run, .prepared_bytes = prepared_bytes, .prepare = prepare};

@@ -107,6 +107,7 @@ struct correlation {
     const void *bias;
     chanconv_activation activation;
     bool bounded;               /* taps outside x are no part of the sum at all, not even as zeros */
+    const struct prepared *prepared; /* the kernel as prepare_correlation() left it, or NULL */
 };
 
 /* A status of correlate() alone: the sum is bounded, and the kernel has a value that zeros would not cancel. */
@@ -116,6 +117,10 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
 
 /* Bytes of scratch memory that correlate() takes with so many threads. */
 int64_t correlation_bytes(const struct correlation *correlation, int threads);
+
+/* The kernel in panels, group after group, as correlate() reads it: bytes, and the packing. */
+int64_t prepared_correlation_bytes(const struct correlation *correlation);
+void prepare_correlation(const struct correlation *correlation, struct prepared *prepared);
 
 /* Whether a tap of some output lies outside x. */
 bool reaches_outside(const struct correlation *correlation);
@@ -133,12 +138,17 @@ void activate_row(const struct kernels *kernels, const chanconv_activation *acti
 struct correlator {
     chanconv_status (*correlate)(chanconv_context *context, const struct correlation *correlation);
     int64_t (*bytes)(const struct correlation *correlation, int threads);
+    int64_t (*prepared_bytes)(const struct correlation *correlation);
+    void (*prepare)(const struct correlation *correlation, struct prepared *prepared);
 };
 
 struct correlation forward_correlation(const struct geometry *geometry, const struct arrays *arrays);
 chanconv_status gradient_of_x(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays,
                               const struct correlator *by);
 int64_t gradient_of_x_bytes(const struct geometry *geometry, int threads, const struct correlator *by);
+int64_t prepared_gradient_of_x_bytes(const struct geometry *geometry, const struct correlator *by);
+void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, const struct correlator *by,
+                           void *prepared);
 
 /* ---- Correlations with few output channels (narrow.c) ---- */
 

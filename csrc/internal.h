@@ -193,6 +193,13 @@ struct plane_sums_kernel {
     plane_sums_fn *run;
 };
 
+/* 6 x 6 pixels: at base + i * row + j * pixel; or if base is NULL, each at an address of its own, [6 * i + j]. */
+struct patch {
+    const void *base;
+    int64_t row, pixel;
+    const void *at[36];
+};
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -227,9 +234,9 @@ struct kernels {
     bool (*finite)(int64_t count, const void *src);                /* whether all the values are */
     void (*add)(int64_t count, const void *src, void *dst);        /* dst += src */
 
-    /* The transforms of Winograd's F(4x4, 3x3); element (i, j) of a transformed tile lies at (6 i + j) * plane.
-     * v = that of channels first .. first + count - 1 of 6 x 6 pixels, zeros up to a whole vector. */
-    void (*winograd_input)(const void *const pixel[36], int64_t first, int64_t count, void *v, int64_t plane);
+    /* Winograd's F(4x4, 3x3), kernels/winograd.h: v[i], i < 36, at v + i * plane: `count` channels from `first` on of the
+     * 6 x 6 pixels of a patch, transformed; zeros follow to a whole vector. */
+    void (*winograd_input)(const struct patch *patch, int64_t first, int64_t count, void *v, int64_t plane);
     /* u[r][j] = that of tap (i, j) at kernel + i * tap[0] + j * tap[1] + r * row, for r < rows, j < width, a multiple of
      * vl. Returns whether the taps were finite; not always if they are huge. */
     bool (*winograd_kernel)(const void *kernel, const int64_t tap[2], int64_t row, int64_t rows, int64_t width, void *u,
@@ -273,6 +280,10 @@ extern const struct kernels *const kernels_neon[2];
  * does nothing. The library's own allocator keeps one block for the next call. */
 void *take_scratch(chanconv_context *context, size_t bytes);
 void release_scratch(chanconv_context *context, void *block, size_t bytes);
+
+/* The same for memory that outlives the call: none of it is kept for the next. */
+void *take_lasting(chanconv_context *context, size_t bytes);
+void release_lasting(chanconv_context *context, void *memory, size_t bytes);
 
 /* ---- context.c --------------------------------------------------------------------------------------------------------- */
 
@@ -322,10 +333,16 @@ chanconv_status check_activation(const chanconv_activation *activation, chanconv
 
 /* ---- conv.c ------------------------------------------------------------------------------------------------------------- */
 
-/* The arrays of a pass: it writes one of them and reads the others. */
+/* A kernel, or the part of one that a correlation reads, in the form in which an algorithm reads it: that follows, at + 1. */
+struct prepared {
+    _Alignas(CACHE_LINE) bool finite; /* every value is */
+};
+
+/* The arrays of a pass: it writes one of them and reads the others. The kernel is there even if it was prepared. */
 struct arrays {
     const void *x, *kernel, *y, *bias;
     void *out;
+    const struct prepared *prepared; /* by an earlier call of the algorithm's prepare(), or NULL */
 };
 
 /* One way to compute the passes. */
@@ -337,6 +354,10 @@ struct algorithm {
     void (*plan)(const struct geometry *geometry, chanconv_pass pass, chanconv_plan *plan);
     chanconv_status (*run)(chanconv_context *context, const struct geometry *geometry, chanconv_pass pass,
                            const struct arrays *arrays);
+    /* Bytes of a prepared kernel, 0 if this pass reads kernels as they are; and to prepare one. Both NULL: it never
+     * prepares any. */
+    int64_t (*prepared_bytes)(const struct geometry *geometry, chanconv_pass pass);
+    void (*prepare)(const struct geometry *geometry, chanconv_pass pass, const void *kernel, void *prepared);
 };
 
 extern const struct algorithm algorithm_depthwise; /* depthwise.c */
@@ -344,6 +365,18 @@ extern const struct algorithm algorithm_plane; /* plane.c */
 extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */
+
+/* The algorithm that a checked pass is computed by; NULL if the one asked for cannot. */
+const struct algorithm *choose_algorithm(const struct geometry *geometry, chanconv_pass pass);
+
+/* The error for that. */
+chanconv_status no_algorithm(const struct geometry *geometry, chanconv_error *error);
+
+/* ---- packed.c ----------------------------------------------------------------------------------------------------------- */
+
+/* Puts the kernel that was packed, and what was prepared of it for this algorithm, in *arrays; checks that it fits. */
+chanconv_status unpack(const chanconv_packed *packed, const struct geometry *geometry, chanconv_pass pass,
+                       const struct algorithm *algorithm, struct arrays *arrays, chanconv_error *error);
 
 #pragma GCC visibility pop
 

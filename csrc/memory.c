@@ -72,21 +72,41 @@ static void *take_from_host(const chanconv_context_options *options, size_t byte
     return block + 1;
 }
 
+static bool has_host(const chanconv_context *context) { return context && context->options.allocate; }
+
+static void release_to_host(const chanconv_context_options *options, void *memory, size_t bytes)
+{
+    options->release(options->host, ((struct block *)memory - 1)->base, host_bytes(bytes));
+}
+
 void *take_scratch(chanconv_context *context, size_t bytes)
 {
-    bool host = context && context->options.allocate;
-    return host ? take_from_host(&context->options, bytes) : take_own(bytes);
+    return has_host(context) ? take_from_host(&context->options, bytes) : take_own(bytes);
 }
 
 void release_scratch(chanconv_context *context, void *memory, size_t bytes)
 {
-    if (!memory) {
-        return;
-    }
-    if (context && context->options.allocate) {
-        const chanconv_context_options *options = &context->options;
-        options->release(options->host, ((struct block *)memory - 1)->base, host_bytes(bytes));
-    } else {
+    if (memory && has_host(context)) {
+        release_to_host(&context->options, memory, bytes);
+    } else if (memory) {
         release_own(memory);
+    }
+}
+
+void *take_lasting(chanconv_context *context, size_t bytes)
+{
+    if (has_host(context)) {
+        return take_from_host(&context->options, bytes);
+    }
+    struct block *block = new_block(bytes);
+    return block ? block + 1 : NULL;
+}
+
+void release_lasting(chanconv_context *context, void *memory, size_t bytes)
+{
+    if (has_host(context)) {
+        release_to_host(&context->options, memory, bytes);
+    } else {
+        free((struct block *)memory - 1);
     }
 }

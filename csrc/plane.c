@@ -382,7 +382,7 @@ static chanconv_status plane_correlate(chanconv_context *context, const struct c
     return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
 }
 
-static const struct correlator correlator = {plane_correlate, plane_bytes};
+static const struct correlator correlator = {.correlate = plane_correlate, .bytes = plane_bytes};
 
 /* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
 

@@ -62,53 +62,83 @@ INLINE void NAME(winograd_output_row)(const NAME(vec) m[6], NAME(vec) y[4])
     y[3] = aaa * odd_a + bbb * odd_b + m[5];
 }
 
-/* One vector of channels of a tile: rows of it in pixel[0 .. 5], [6 .. 11], ..., from `offset`. */
-INLINE void NAME(winograd_input_vector)(const void *const pixel[36], int64_t offset, REAL *v, int64_t plane)
+/* Rows of B' d in pairs, as they come out of the columns of d: the sum of the even powers, and of the odd. */
+INLINE void NAME(winograd_input_store)(const NAME(vec) row[6], REAL *v, int64_t plane)
 {
-    NAME(vec) columns[6][6];
-    for (int j = 0; j < 6; j++) {
-        NAME(vec) d[6], out[6];
-        UNROLL for (int i = 0; i < 6; i++) {
-            d[i] = *(const NAME(vec) *)((const REAL *)pixel[6 * i + j] + offset);
-        }
-        NAME(winograd_input_row)(d, out);
-        UNROLL for (int i = 0; i < 6; i++) {
-            columns[i][j] = out[i];
-        }
-    }
-    AFTER_COLUMNS;
-    for (int i = 0; i < 6; i++, v += 6 * plane) {
-        NAME(vec) out[6];
-        NAME(winograd_input_row)(columns[i], out);
-        UNROLL for (int j = 0; j < 6; j++) {
-            *(NAME(vec) *)(v + j * plane) = out[j];
-        }
+    NAME(vec) out[6];
+    NAME(winograd_input_row)(row, out);
+    UNROLL for (int j = 0; j < 6; j++) {
+        *(NAME(vec) *)(v + j * plane) = out[j];
     }
 }
 
-/* The channels after the last whole vector, by way of a copy that zeros follow. */
-INLINE void NAME(winograd_input_rest)(const void *const pixel[36], int64_t offset, int64_t count, REAL *v,
-                                      int64_t plane)
+/* One vector of channels of a patch, from `offset`. whole, known at compile time: see struct patch. */
+INLINE void NAME(winograd_input_vector)(const struct patch *patch, int64_t offset, REAL *v, int64_t plane,
+                                        const bool whole)
+{
+    const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, sum = 169.0 / 64, product = 225.0 / 256;
+    const REAL *base = (const REAL *)patch->base + offset;
+    const int64_t row = patch->row, pixel = patch->pixel;
+#define D(i) (*(const NAME(vec) *)(whole ? base + (i) * row + j * pixel : (const REAL *)patch->at[6 * (i) + j] + offset))
+    NAME(vec) p[6], q[6];
+    UNROLL for (int j = 0; j < 6; j++) {
+        p[j] = product * D(0) + (D(4) - sum * D(2));
+    }
+    NAME(winograd_input_store)(p, v, plane);
+    UNROLL for (int j = 0; j < 6; j++) {
+        const NAME(vec) even = D(4) - bb * D(2), odd = D(3) - bb * D(1);
+        p[j] = even + a * odd;
+        q[j] = even - a * odd;
+    }
+    NAME(winograd_input_store)(p, v + 6 * plane, plane);
+    NAME(winograd_input_store)(q, v + 12 * plane, plane);
+    UNROLL for (int j = 0; j < 6; j++) {
+        const NAME(vec) even = D(4) - aa * D(2), odd = D(3) - aa * D(1);
+        p[j] = even + b * odd;
+        q[j] = even - b * odd;
+    }
+    NAME(winograd_input_store)(p, v + 18 * plane, plane);
+    NAME(winograd_input_store)(q, v + 24 * plane, plane);
+    UNROLL for (int j = 0; j < 6; j++) {
+        p[j] = product * D(1) + (D(5) - sum * D(3));
+    }
+    NAME(winograd_input_store)(p, v + 30 * plane, plane);
+#undef D
+}
+
+/* Fewer channels than a vector has, by way of a copy that zeros follow. */
+INLINE void NAME(winograd_input_few)(const struct patch *patch, int64_t first, int64_t count, REAL *v, int64_t plane)
 {
     NAME(vec) copy[36];
-    const void *copied[36];
-    for (int i = 0; i < 36; i++) {
-        copy[i] = NAME(load_part)((const REAL *)pixel[i] + offset, count, (NAME(vec)){0});
-        copied[i] = &copy[i];
+    const struct patch copied = {.base = copy, .row = 6 * NAME(VL), .pixel = NAME(VL)};
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 6; j++) {
+            const REAL *from = patch->base ? (const REAL *)patch->base + i * patch->row + j * patch->pixel
+                                           : patch->at[6 * i + j];
+            copy[6 * i + j] = NAME(load_part)(from + first, count, (NAME(vec)){0});
+        }
     }
-    NAME(winograd_input_vector)(copied, 0, v, plane);
+    NAME(winograd_input_vector)(&copied, 0, v, plane, true);
 }
 
-TARGET static void NAME(winograd_input)(const void *const pixel[36], int64_t first, int64_t count, void *v_,
-                                        int64_t plane)
+/* Vectors of channels; a last one that would run over the end begins earlier, and computes some channels again. */
+INLINE void NAME(winograd_input_vectors)(const struct patch *patch, int64_t first, int64_t count, REAL *v, int64_t plane,
+                                         const bool whole)
 {
-    REAL *v = v_;
-    int64_t c = 0;
-    for (; c + NAME(VL) <= count; c += NAME(VL)) {
-        NAME(winograd_input_vector)(pixel, first + c, v + c, plane);
+    for (int64_t done = 0; done < count; done += NAME(VL)) {
+        const int64_t c = min64(done, count - NAME(VL));
+        NAME(winograd_input_vector)(patch, first + c, v + c, plane, whole);
     }
-    if (c < count) {
-        NAME(winograd_input_rest)(pixel, first + c, count - c, v + c, plane);
+}
+
+TARGET static void NAME(winograd_input)(const struct patch *patch, int64_t first, int64_t count, void *v, int64_t plane)
+{
+    if (count < NAME(VL)) {
+        NAME(winograd_input_few)(patch, first, count, v, plane);
+    } else if (patch->base) {
+        NAME(winograd_input_vectors)(patch, first, count, v, plane, true);
+    } else {
+        NAME(winograd_input_vectors)(patch, first, count, v, plane, false);
     }
 }
 
@@ -152,49 +182,76 @@ TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[
     return NAME(all_finite)(zeros);
 }
 
+/* A row of a tile's outputs, plus bias, and its sum. whole, known at compile time: all 4 of a whole vector are stored. */
+INLINE NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, int64_t columns, REAL *y, int64_t y_pixel,
+                                      int64_t cols, const bool whole)
+{
+    NAME(vec) out[4];
+    NAME(winograd_output_row)(row, out);
+    UNROLL for (int j = 0; j < 4; j++) {
+        out[j] += bias;
+        if (whole || (j < cols && columns >= NAME(VL))) {
+            *(NAME(vec) *)(y + j * y_pixel) = out[j];
+        } else if (j < cols) {
+            NAME(store_part)(y + j * y_pixel, columns, out[j]);
+        }
+    }
+    return (out[0] + out[1]) + (out[2] + out[3]);
+}
+
 /* One vector of y of a tile. Returns the sum of it all: finite only if it is. */
 INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME(vec) bias, int64_t columns, REAL *y,
-                                              int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols)
+                                              int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+                                              const bool whole)
 {
-    NAME(vec) half[4][6], sum = {0};
-    for (int j = 0; j < 6; j++) {
-        NAME(vec) in[6], out[4];
-        UNROLL for (int i = 0; i < 6; i++) {
-            in[i] = *(const NAME(vec) *)(m + (6 * i + j) * plane);
-        }
-        NAME(winograd_output_row)(in, out);
-        UNROLL for (int i = 0; i < 4; i++) {
-            half[i][j] = out[i];
-        }
+    const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
+#define M(i) (*(const NAME(vec) *)(m + (6 * (i) + j) * plane))
+    NAME(vec) p[6], q[6], sum;
+    UNROLL for (int j = 0; j < 6; j++) {
+        const NAME(vec) even_a = M(1) + M(2), even_b = M(3) + M(4);
+        p[j] = M(0) + even_a + even_b;
+        q[j] = aa * even_a + bb * even_b;
     }
-    AFTER_COLUMNS;
-    for (int64_t i = 0; i < rows; i++, y += y_row) {
-        NAME(vec) out[4];
-        NAME(winograd_output_row)(half[i], out);
-        UNROLL for (int j = 0; j < 4; j++) {
-            out[j] += bias;
-            sum += out[j];
-            if (j < cols && columns >= NAME(VL)) {
-                *(NAME(vec) *)(y + j * y_pixel) = out[j];
-            } else if (j < cols) {
-                NAME(store_part)(y + j * y_pixel, columns, out[j]);
-            }
-        }
+    sum = NAME(winograd_store)(p, bias, columns, y, y_pixel, cols, whole);
+    if (whole || rows > 2) {
+        sum += NAME(winograd_store)(q, bias, columns, y + 2 * y_row, y_pixel, cols, whole);
     }
+    UNROLL for (int j = 0; j < 6; j++) {
+        const NAME(vec) odd_a = M(1) - M(2), odd_b = M(3) - M(4);
+        p[j] = a * odd_a + b * odd_b;
+        q[j] = aaa * odd_a + bbb * odd_b + M(5);
+    }
+    if (whole || rows > 1) {
+        sum += NAME(winograd_store)(p, bias, columns, y + y_row, y_pixel, cols, whole);
+    }
+    if (whole || rows > 3) {
+        sum += NAME(winograd_store)(q, bias, columns, y + 3 * y_row, y_pixel, cols, whole);
+    }
+#undef M
     return sum;
 }
 
-TARGET static bool NAME(winograd_output)(const void *m_, int64_t plane, const void *bias_, int64_t columns, void *y_,
+/* Vectors of kernels; a last one that would run over the end begins earlier, and stores some values again. */
+INLINE NAME(vec) NAME(winograd_output_vectors)(const REAL *m, int64_t plane, const REAL *bias, int64_t columns, REAL *y,
+                                               int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+                                               const bool whole)
+{
+    NAME(vec) zeros = {0};
+    for (int64_t done = 0; done < columns; done += NAME(VL)) {
+        const int64_t k = max64(min64(done, columns - NAME(VL)), 0);
+        const NAME(vec) b = bias ? *(const NAME(vec) *)(bias + k) : (NAME(vec)){0};
+        zeros += 0 * NAME(winograd_output_vector)(m + k, plane, b, columns - k, y + k, y_row, y_pixel, rows, cols, whole);
+    }
+    return zeros;
+}
+
+TARGET static bool NAME(winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y,
                                          int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols)
 {
-    const REAL *m = m_, *bias = bias_;
-    NAME(vec) zeros = {0};
-    for (int64_t k = 0; k < columns; k += NAME(VL)) {
-        const NAME(vec) b = bias ? *(const NAME(vec) *)(bias + k) : (NAME(vec)){0};
-        zeros += 0 * NAME(winograd_output_vector)(m + k, plane, b, columns - k, (REAL *)y_ + k, y_row, y_pixel, rows,
-                                                  cols);
-    }
-    return NAME(all_finite)(zeros);
+    const bool whole = rows == 4 && cols == 4 && columns >= NAME(VL);
+    return NAME(all_finite)(
+        whole ? NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, true)
+              : NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, false));
 }
 
 #undef AFTER_COLUMNS
