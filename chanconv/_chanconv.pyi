@@ -47,6 +47,10 @@ class Convolution:
     ) -> None: ...
     def plan(self, what: str) -> dict[str, object]: ...
 
+class PackedKernel: ...
+
+def packing_gains(conv: Convolution, what: str) -> bool: ...
+
 activation_forward: _OfReal
 activation_backward: _OfReal
 prelu_forward: _OfReal
@@ -55,6 +59,10 @@ axis_forward: _OfReal
 axis_backward: _OfReal
 conv_forward: _OfReal
 conv_transpose: _OfReal
+pack_kernel: _OfReal
+is_packed: _OfReal
+conv_forward_packed: _OfReal
+conv_transpose_packed: _OfReal
 conv_grad_x: _OfReal
 conv_grad_kernel: _OfReal
 conv_grad_kernel_per_sample: _OfReal

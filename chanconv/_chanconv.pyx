@@ -161,6 +161,22 @@ cdef extern from "chanconv.h" nogil:
     chanconv_status chanconv_conv_forward(
         chanconv_context *context, const chanconv_conv *conv, const void *x, const void *kernel, const void *bias,
         void *y, chanconv_error *error)
+    ctypedef struct chanconv_packed:
+        pass
+
+    chanconv_status chanconv_pack_kernel(
+        chanconv_context *context, const chanconv_conv *conv, chanconv_pass direction, const void *kernel,
+        chanconv_packed **packed, chanconv_error *error)
+    void chanconv_packed_destroy(chanconv_context *context, chanconv_packed *packed)
+    int64_t chanconv_packed_gain(const chanconv_conv *conv, chanconv_pass direction)
+    int chanconv_packed_holds(const chanconv_packed *packed, const void *kernel)
+    int chanconv_packed_serves(const chanconv_packed *packed, const chanconv_conv *conv, chanconv_pass direction)
+    chanconv_status chanconv_conv_forward_packed(
+        chanconv_context *context, const chanconv_conv *conv, const void *x, const chanconv_packed *packed,
+        const void *bias, void *y, chanconv_error *error)
+    chanconv_status chanconv_conv_transpose_packed(
+        chanconv_context *context, const chanconv_conv *conv, const void *y, const chanconv_packed *packed,
+        const void *bias, void *x, chanconv_error *error)
     chanconv_status chanconv_conv_grad_x(
         chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *kernel, void *grad_x,
         chanconv_error *error)
@@ -188,6 +204,8 @@ ctypedef chanconv_status (*binary_pass)(chanconv_context *, const chanconv_conv 
                                         chanconv_error *) noexcept nogil
 ctypedef chanconv_status (*biased_pass)(chanconv_context *, const chanconv_conv *, const void *, const void *,
                                         const void *, void *, chanconv_error *) noexcept nogil
+ctypedef chanconv_status (*packed_pass)(chanconv_context *, const chanconv_conv *, const void *,
+                                        const chanconv_packed *, const void *, void *, chanconv_error *) noexcept nogil
 
 ctypedef fused real:
     float
@@ -369,6 +387,17 @@ cdef dict DTYPES = {sizeof(float): CHANCONV_F32, sizeof(double): CHANCONV_F64}
 cdef dict ALGORITHM_NAMES = {number: name for name, number in ALGORITHMS.items()}
 
 
+cdef class PackedKernel:
+    """A kernel as a pass reads it, and a copy of it: see `pack_kernel`. It does not change, so threads may share it."""
+    cdef chanconv_packed *packed
+    cdef chanconv_pass direction
+    cdef int64_t count
+    cdef size_t item
+
+    def __dealloc__(self):
+        chanconv_packed_destroy(NULL, self.packed)
+
+
 cdef class Convolution:
     """A checked descriptor of one convolution: x (N, H, W, C), kernel (KH, KW, C / groups, K), y (N, OH, OW, K).
 
@@ -391,6 +420,7 @@ cdef class Convolution:
     cdef chanconv_conv conv
     cdef chanconv_sizes sizes
     cdef readonly size_t item
+    cdef signed char gains[3]  # of packing kernels for a pass: 1, -1, or 0 for not known
     cdef readonly tuple x_shape, kernel_shape, y_shape, columns_shape
 
     def __init__(self, size_t item, x_shape, kernel_shape, stride, dilation, padding, groups, int padding_mode,
@@ -478,6 +508,19 @@ cdef class Convolution:
             status = run(NULL, &conv, a, b, bias, out, &error)
         return check(status, &error)
 
+    cdef int packed(self, packed_pass run, size_t item, const void *a, PackedKernel kernel, const void *bias, void *out,
+                    Elementwise activation) except -1:
+        cdef chanconv_conv conv = self.conv
+        cdef chanconv_error error
+        cdef chanconv_status status
+        error.text[0] = 0
+        self.check_item(item)
+        if activation is not None:
+            conv.activation = activation.activation
+        with nogil:
+            status = run(NULL, &conv, a, kernel.packed, bias, out, &error)
+        return check(status, &error)
+
 
 # ---- Convolution: the passes ----------------------------------------------------------------------------------------
 
@@ -537,6 +580,66 @@ def conv_grad_bias(Convolution conv not None, const real[::1] grad_y not None, r
     check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
     check_count("out", grad_bias.shape[0], conv.conv.k)
     conv.unary(chanconv_conv_grad_bias, sizeof(real), &grad_y[0], &grad_bias[0])
+
+
+# ---- Kernels that are kept ------------------------------------------------------------------------------------------
+
+def packing_gains(Convolution conv not None, str what not None):
+    """Whether the pass `what` of `PASSES` reads kernels in another form than they have; found out once."""
+    cdef int direction = PASSES[what]
+    if conv.gains[direction] == 0:
+        conv.gains[direction] = 1 if chanconv_packed_gain(&conv.conv, <chanconv_pass>direction) > 0 else -1
+    return conv.gains[direction] > 0
+
+
+def pack_kernel(Convolution conv not None, str what not None, const real[::1] kernel not None):
+    """A `PackedKernel` for the pass "forward" or "grad_x"."""
+    cdef PackedKernel result = PackedKernel()
+    cdef chanconv_error error
+    cdef chanconv_status status
+    error.text[0] = 0
+    check_count("kernel", kernel.shape[0], conv.sizes.kernel_count)
+    conv.check_item(sizeof(real))
+    result.direction = PASSES[what]
+    result.count = kernel.shape[0]
+    result.item = sizeof(real)
+    with nogil:
+        status = chanconv_pack_kernel(NULL, &conv.conv, result.direction, &kernel[0], &result.packed, &error)
+    check(status, &error)
+    return result
+
+
+def is_packed(PackedKernel packed not None, Convolution conv not None, const real[::1] kernel not None):
+    """Whether it was packed from just this kernel, and `conv` reads it as it was packed."""
+    cdef bint same
+    if packed.count != kernel.shape[0] or packed.item != sizeof(real):
+        return False
+    with nogil:
+        same = (chanconv_packed_serves(packed.packed, &conv.conv, packed.direction)
+                and chanconv_packed_holds(packed.packed, &kernel[0]))
+    return same
+
+
+def conv_forward_packed(Convolution conv not None, const real[::1] x not None, PackedKernel packed not None,
+                        const real[::1] bias, real[::1] y not None, Elementwise activation=None):
+    """conv_forward with a packed kernel."""
+    check_count("x", x.shape[0], conv.sizes.x_count)
+    check_count("out", y.shape[0], conv.sizes.y_count)
+    if bias is not None:
+        check_count("bias", bias.shape[0], conv.conv.k)
+    conv.packed(chanconv_conv_forward_packed, sizeof(real), &x[0], packed, NULL if bias is None else &bias[0], &y[0],
+                activation)
+
+
+def conv_transpose_packed(Convolution conv not None, const real[::1] y not None, PackedKernel packed not None,
+                          const real[::1] bias, real[::1] x not None, Elementwise activation=None):
+    """conv_transpose with a packed kernel."""
+    check_count("x", y.shape[0], conv.sizes.y_count)
+    check_count("out", x.shape[0], conv.sizes.x_count)
+    if bias is not None:
+        check_count("bias", bias.shape[0], conv.conv.c)
+    conv.packed(chanconv_conv_transpose_packed, sizeof(real), &y[0], packed, NULL if bias is None else &bias[0], &x[0],
+                activation)
 
 
 # ---- im2col ---------------------------------------------------------------------------------------------------------

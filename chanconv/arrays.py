@@ -29,9 +29,14 @@ _NUMBERS = (bool, int, float)  # these have no type of their own beside arrays
 _KINDS = {FLOAT32: "float", FLOAT64: "double"}
 
 
-def by_dtype(function):
+def versions(function):
     """The versions of a function of `chanconv._chanconv` that is written for the fused type ``real``, by dtype."""
-    return {dtype: trace.traced(function.__name__, function[kind]) for dtype, kind in _KINDS.items()}
+    return {dtype: function[kind] for dtype, kind in _KINDS.items()}
+
+
+def by_dtype(function):
+    """The same for a pass over arrays, which may be traced."""
+    return {dtype: trace.traced(function.__name__, version) for dtype, version in versions(function).items()}
 
 
 # ---- Into arrays ----------------------------------------------------------------------------------------------------

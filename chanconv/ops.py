@@ -301,10 +301,20 @@ def conv(
     array([27.,  0.], dtype=float32)
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
+    return _conv(_FORWARD, given, x, kernel, bias, activation, out)
+
+
+def _conv(passes, given, x, kernel, bias, activation, out):
     activation = _activation(activation)
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
     problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, given, strict())
-    return _biased(_FORWARD, problem, problem.y_shape, dtype, x, kernel, bias, activation, out)
+    return _biased(passes, problem, problem.y_shape, dtype, x, kernel, bias, activation, out)
+
+
+def kept_conv(kept, x, kernel, bias, activation, *, stride, padding, dilation, groups, padding_mode):
+    """`conv` with a kernel that a layer keeps, a `KeptKernel("forward")`."""
+    given = geometry.options(stride, padding, dilation, groups, padding_mode, "auto")
+    return _conv(kept, given, x, kernel, bias, activation, None)
 
 
 def conv_backward(
@@ -516,11 +526,21 @@ def conv_transpose(
     array([[1., 1., 2., 2.]])
     """
     given = geometry.options(stride, padding, dilation, groups)
+    return _conv_transpose(_TRANSPOSE, given, output_padding, x, kernel, bias, activation, out)
+
+
+def _conv_transpose(passes, given, output_padding, x, kernel, bias, activation, out):
     extra = geometry.pair("output_padding", output_padding)
     activation = _activation(activation)
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
     problem = geometry.transposed_problem(dtype, x.shape, kernel.shape, extra, given, strict())
-    return _biased(_TRANSPOSE, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
+    return _biased(passes, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
+
+
+def kept_conv_transpose(kept, x, kernel, bias, activation, *, stride, padding, output_padding, dilation, groups):
+    """`conv_transpose` with a kernel that a layer keeps, a `KeptKernel("grad_x")`."""
+    given = geometry.options(stride, padding, dilation, groups)
+    return _conv_transpose(kept, given, output_padding, x, kernel, bias, activation, None)
 
 
 def conv_transpose_backward(

@@ -16,7 +16,9 @@ ENABLED = os.environ.get("CHANCONV_VERBOSE", "0") not in ("", "0")
 # Which plan tells how an operation was computed.
 _PASSES = {
     "conv_forward": "forward",
+    "conv_forward_packed": "forward",
     "conv_transpose": "grad_x",
+    "conv_transpose_packed": "grad_x",
     "conv_grad_x": "grad_x",
     "conv_grad_kernel": "grad_kernel",
     "conv_grad_kernel_per_sample": "grad_kernel",

@@ -4,6 +4,7 @@
 import numpy as np
 
 from chanconv import geometry, ops
+from chanconv.kept import KeptKernel
 from chanconv.layers import initializers
 from chanconv.layers.arguments import (
     activation_object,
@@ -20,9 +21,9 @@ from chanconv.layers.base import Layer
 class _Convolution(Layer):
     """What the convolutions share: parameters and the two passes.
 
-    A subclass gives the functions `_convolve` and `_convolve_backward`, the kernel's shape and its fans: how many
-    values an output is the sum of, and how many outputs a value goes to. `_geometry` names the attributes that are
-    keyword arguments of both functions.
+    A subclass gives the functions `_convolve`, `_convolve_kept` and `_convolve_backward`, the pass whose kernel inference
+    keeps, the kernel's shape and its fans: how many values an output is the sum of, and how many outputs a value goes
+    to. `_geometry` names the attributes that are keyword arguments of these functions.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class _Convolution(Layer):
         self.dtype = float_dtype("dtype", dtype)
         self._activation = activation_object("activation", activation)
         self._keywords = {name: short(getattr(self, name)) for name in self._geometry}
+        self._kept = KeptKernel(self._kept_pass)
         super().__init__(**self._initial_parameters(generator("rng", rng)))
         self._check_geometry()
 
@@ -62,17 +64,14 @@ class _Convolution(Layer):
             parameters["bias"] = np.zeros(self.out_channels, self.dtype)
         return parameters
 
-    def _apply(self, x, activation):
-        kernel, bias = self.parameters["kernel"], self.parameters.get("bias")
-        return self._convolve(x, kernel, bias=bias, activation=activation, **self._keywords)
-
     def __call__(self, x):
-        return self._apply(x, self._activation)
+        kernel, bias = self.parameters["kernel"], self.parameters.get("bias")
+        return self._convolve_kept(self._kept, x, kernel, bias, self._activation, **self._keywords)
 
     def _forward(self, x):
+        z = self._convolve(x, self.parameters["kernel"], bias=self.parameters.get("bias"), **self._keywords)
         if self._activation is None:
-            return self._apply(x, None), (x,)
-        z = self._apply(x, None)
+            return z, (x,)
         return self._activation.forward(z), (x, z)
 
     def _backward(self, saved, grad_output):
@@ -110,6 +109,8 @@ class Conv2D(_Convolution):
     """
 
     _convolve = staticmethod(ops.conv)
+    _convolve_kept = staticmethod(ops.kept_conv)
+    _kept_pass = "forward"
     _convolve_backward = staticmethod(ops.conv_backward)
     _geometry = ("stride", "padding", "dilation", "groups", "padding_mode")
 
@@ -222,6 +223,8 @@ class ConvTranspose2D(_Convolution):
     """
 
     _convolve = staticmethod(ops.conv_transpose)
+    _convolve_kept = staticmethod(ops.kept_conv_transpose)
+    _kept_pass = "grad_x"
     _convolve_backward = staticmethod(ops.conv_transpose_backward)
     _geometry = ("stride", "padding", "output_padding", "dilation", "groups")
 
