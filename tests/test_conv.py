@@ -35,13 +35,13 @@ def test_error_bound(problem, isa, dtype, strict):
 
 
 @pytest.mark.parametrize("problem", TILES + DEPTHWISE, ids=str)
-def test_integers_are_exact_around_every_tile(problem, isa, dtype):
+def test_integers_are_exact_around_every_tile(problem, isa, dtype, strict):
     for algorithm, y in run_all("forward", problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(y, exact("forward", problem), err_msg=algorithm)
 
 
 @pytest.mark.parametrize("problem", BLOCKS, ids=str)
-def test_integers_are_exact_over_several_blocks(problem, isa, dtype):
+def test_integers_are_exact_over_several_blocks(problem, isa, dtype, strict):
     for algorithm, y in run_all("forward", problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(y, exact_by_matrices("forward", problem), err_msg=algorithm)
 

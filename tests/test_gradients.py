@@ -37,14 +37,14 @@ def test_error_bound(pass_, problem, isa, dtype, strict):
 
 @pytest.mark.parametrize("problem", TILES + DEPTHWISE, ids=str)
 @pytest.mark.parametrize("pass_", ["grad_x", "grad_kernel"])
-def test_integers_are_exact_around_every_tile(pass_, problem, isa, dtype):
+def test_integers_are_exact_around_every_tile(pass_, problem, isa, dtype, strict):
     for algorithm, result in run_all(pass_, problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(result, exact(pass_, problem), err_msg=algorithm)
 
 
 @pytest.mark.parametrize("problem", BLOCKS, ids=str)
 @pytest.mark.parametrize("pass_", ["grad_x", "grad_kernel"])
-def test_integers_are_exact_over_several_blocks(pass_, problem, isa, dtype):
+def test_integers_are_exact_over_several_blocks(pass_, problem, isa, dtype, strict):
     for algorithm, result in run_all(pass_, problem, problem.arrays(dtype, integers)):
         np.testing.assert_array_equal(result, exact_by_matrices(pass_, problem), err_msg=algorithm)
 

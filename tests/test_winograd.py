@@ -188,6 +188,45 @@ def test_strict_precision_forbids_it(strict):
     assert same_bits(run("forward", problem, arrays), run("forward", problem, arrays, algorithm="gemm"))
 
 
+# N, H, W, C, K of layers where it saves time by a good margin, and where it would lose.
+GAINS = [(1, 56, 56, 64, 64), (1, 28, 28, 128, 128), (1, 14, 14, 256, 256), (1, 224, 224, 64, 64), (1, 56, 56, 32, 32)]
+LOSES = [(1, 4, 4, 64, 64), (1, 4, 4, 512, 512), (1, 224, 224, 3, 3), (1, 56, 56, 64, 2), (1, 8, 8, 3, 8), (1, 3, 3, 9, 9)]
+
+
+@pytest.mark.parametrize(("sizes", "chosen"), [*((s, "winograd") for s in GAINS), *((s, "gemm") for s in LOSES)])
+@pytest.mark.parametrize("pass_", PASSES)
+def test_auto_takes_it_where_it_saves_time(pass_, sizes, chosen):
+    """Whatever the number of images and threads; "gemm" and strict precision never do."""
+    n, h, w, c, k = sizes if pass_ == "forward" else (*sizes[:3], *sizes[:2:-1])
+    for images in (n, 16 * n):
+        for threads in (1, 3):
+            with chanconv.num_threads(threads):
+                plan = chanconv.explain((images, h, w, c), (3, 3, c, k), padding=1, what=pass_)
+                assert plan.algorithm == chosen
+    with chanconv.precision("strict"):
+        plan = chanconv.explain((n, h, w, c), (3, 3, c, k), padding=1, what=pass_)
+        assert plan.algorithm == "gemm"
+        assert chosen == "gemm" or plan.declined["winograd"] == "the precision is strict"
+
+
+def test_auto_is_it_where_it_is_chosen():
+    problem = Problem(n=2, h=30, w=31, c=40, k=48, padding=1)
+    arrays = problem.arrays(np.float32)
+    for pass_ in PASSES:
+        assert same_bits(run(pass_, problem, arrays), run(pass_, problem, arrays, algorithm="winograd"))
+        assert not same_bits(run(pass_, problem, arrays), run(pass_, problem, arrays, algorithm="gemm"))
+
+
+@pytest.mark.parametrize("sizes", [(1, 14, 14, 256, 256), (1, 28, 28, 512, 512), (1, 7, 7, 2048, 64), (1, 56, 56, 512, 512)])
+def test_workspace(sizes):
+    """8 MiB at two threads, beside the transformed kernel where there are many tiles."""
+    n, h, w, c, k = sizes
+    with chanconv.num_threads(2):
+        plan = chanconv.explain((n, h, w, c), (3, 3, c, k), padding=1, algorithm="winograd")
+    transformed = 0 if h * w <= 32 * 32 else 36 * c * k * 4 * 1.02
+    assert plan.workspace_bytes <= 8 * 2**20 + transformed
+
+
 # ---- Values that are not finite --------------------------------------------------------------------------------------
 
 POISONED = [
