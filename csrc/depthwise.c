@@ -534,6 +534,8 @@ static bool sees_x(const struct geometry *g, int axis)
     return true;
 }
 
+bool every_output_sees_x(const struct geometry *g) { return sees_x(g, 0) && sees_x(g, 1); }
+
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
     if (g->groups != g->c || (g->c == 1 && g->k > 1)) {
@@ -542,7 +544,7 @@ static const char *decline(const struct geometry *g, chanconv_pass pass)
     if (g->k < kernels_for(g->dtype)->vl) {
         return "there are fewer channels than a vector has";
     }
-    if (pass == CHANCONV_GRAD_KERNEL && g->mode == CHANCONV_ZEROS && !(sees_x(g, 0) && sees_x(g, 1))) {
+    if (pass == CHANCONV_GRAD_KERNEL && g->mode == CHANCONV_ZEROS && !every_output_sees_x(g)) {
         return "some outputs see nothing but padding";
     }
     return NULL;

@@ -150,6 +150,11 @@ int64_t prepared_gradient_of_x_bytes(const struct geometry *geometry, const stru
 void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, const struct correlator *by,
                            void *prepared);
 
+/* ---- Direct algorithms (depthwise.c) ---- */
+
+/* Whether every output sees some of x: a NaN in grad_y then shows in a gradient of the kernel that leaves padding out. */
+bool every_output_sees_x(const struct geometry *geometry);
+
 /* ---- Correlations with few output channels (narrow.c) ---- */
 
 /* `count` correlations of the same images, with the same stride, kernels and number of output channels. */

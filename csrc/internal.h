@@ -135,6 +135,50 @@ struct tap_sums {
 };
 typedef void tap_sums_fn(const struct tap_sums *sums);
 
+/* Groups of so few channels that a vector has several: a strip as above for one vector of channels of y,
+ *     y[i][lane] = bias[lane] + sum over r < rows, s < taps, j < channels of
+ *                  x[r * x_row + (i * stride + s * dilation) * x_pixel + lane / channels * channels + j]
+ *                  * kernel[r][s][j][lane]
+ * with as many channels, VL or fewer, as the function is for. */
+struct group_strip {
+    int64_t rows, taps;
+    int64_t column, width, stride, dilation;
+    const void *x;
+    int64_t x_row, x_pixel;
+    const void *kernel;
+    const void *bias;           /* VL values, or NULL */
+    void *y;
+    int64_t y_pixel;
+};
+typedef void group_strip_fn(const struct group_strip *strip);
+
+/* The sums of the gradient of the kernel for one row of taps:
+ *     sums[s][j][lane] += sum over i < rows, o < cols of
+ *                         y[i][o][lane] * x[i * x_step + (o * stride + s * dilation) * x_pixel
+ *                                           + lane / channels * channels + j] */
+struct group_sums {
+    int64_t rows, cols, taps;
+    const void *y;
+    int64_t y_row, y_pixel;
+    const void *x;
+    int64_t x_step, x_pixel;
+    int64_t column, width, stride, dilation;
+    void *sums;
+};
+typedef void group_sums_fn(const struct group_sums *sums);
+
+/* Functions for so many channels; taps and stride as below; sums for taps other than 0 have stride 1. */
+struct group_strip_kernel {
+    int channels, taps, stride, outputs;
+    group_strip_fn *run;
+};
+struct group_sums_kernel {
+    int channels, taps;
+    group_sums_fn *run;
+};
+
+enum { GROUP_TAPS_MAX = 3 };
+
 /* The most outputs, taps in a row, and sums of any of these kernels. */
 enum { STRIP_MAX = 14, STRIP_TAPS_MAX = 7, SUM_TAPS_MAX = 21 };
 
@@ -218,6 +262,12 @@ struct kernels {
     /* Depthwise; each list ends with one that has no function. */
     const struct strip_kernel *strips;
     const struct tap_sums_kernel *tap_sums;
+    /* Groups of few channels: likewise. */
+    const struct group_strip_kernel *group_strips;
+    const struct group_sums_kernel *group_sums;
+    /* dst[j * vl + q + k] = src[q + j + k * src_col] for j, k < n and q = 0, n .. vl - n. Returns whether the values were
+     * finite. */
+    bool (*turn_groups)(void *dst, int64_t n, const void *src, int64_t src_col);
     /* dst[i * width + j] = src[i * src_pixel + (first + j) / times] for i < pixels, j < width. */
     void (*repeat_channels)(int64_t pixels, int64_t width, int64_t times, int64_t first, const void *src,
                             int64_t src_pixel, void *dst);
@@ -362,6 +412,7 @@ struct algorithm {
 
 extern const struct algorithm algorithm_depthwise; /* depthwise.c */
 extern const struct algorithm algorithm_plane; /* plane.c */
+extern const struct algorithm algorithm_grouped; /* grouped.c */
 extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */

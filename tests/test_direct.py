@@ -13,6 +13,10 @@ def depthwise(c, multiplier=1, **sizes):
     return Problem(c=c, k=c * multiplier, groups=c, **sizes)
 
 
+def grouped(size, groups, **sizes):
+    return Problem(c=size * groups, k=size * groups, groups=groups, **sizes)
+
+
 # A vector holds 2 to 16 numbers: 17 channels are more than one of any instruction set.
 STRIPS = [
     *(depthwise(17, h=3, w=w, kh=2, kw=3, padding=(0, 1)) for w in (*range(1, 19), 27, 28, 29, 30)),
@@ -50,21 +54,46 @@ PLANES = [
     depthwise(3, h=61, w=111, kh=7, kw=7, padding=3),
 ]
 
+# Groups of up to a vector; 16 channels are as many as any vector has, 24 and 20 end within one.
+GROUPS = [
+    *(grouped(n, 16 // n, h=3, w=w, padding=(0, 1)) for n in (2, 4, 8, 16) for w in (1, 3, 4, 6, 7, 9, 10, 14, 15)),
+    *(grouped(4, 5, h=3, w=w, stride=2, padding=(1, 2)) for w in (2, 5, 7, 8, 13, 14, 19, 20, 27, 28, 33)),
+    *(grouped(size, 24 // size, h=5, w=17, kh=kh, kw=kw, dilation=d, padding=kw // 2)
+      for size in (2, 4, 8) for kh, kw, d in ((1, 1, 1), (5, 4, 1), (3, 3, 2))),
+    *(grouped(8, 3, h=6, w=9, padding=1, stride=(1, 2), padding_mode=mode) for mode in ("reflect", "symmetric")),
+    grouped(4, 8, n=3, h=9, w=8, kw=5, stride=3, padding="same"),
+    grouped(16, 3, n=2, h=5, w=16, kh=2, padding=(1, 2)),
+    grouped(2, 20, n=2, h=45, w=30, padding=1),
+]
+
+VECTOR_BYTES = {"generic": 16, "neon": 16, "avx2": 32, "avx512": 64}
+
+
+def is_taken(problem, isa, dtype):
+    """Groups wider than a vector are left to "gemm"."""
+    return problem.groups == problem.c or problem.c <= problem.groups * VECTOR_BYTES[isa] // np.dtype(dtype).itemsize
+
+
 # Some outputs see no more than padding.
 BEYOND = [
     depthwise(16, h=3, w=4, kh=2, kw=2, padding=3),
     depthwise(16, h=2, w=9, kh=2, kw=3, dilation=(4, 1), padding=(3, 1)),
+    grouped(2, 8, h=3, w=4, kh=2, kw=2, padding=3),
     Problem(h=3, w=30, c=1, k=1, kh=2, kw=2, padding=4),
 ]
 
 
-@pytest.mark.parametrize("problem", STRIPS + MULTIPLIERS + PLANES + BEYOND, ids=str)
+@pytest.mark.parametrize("problem", STRIPS + MULTIPLIERS + PLANES + GROUPS + BEYOND, ids=str)
 @pytest.mark.parametrize("pass_", PASSES)
 def test_integers_are_exact(pass_, problem, isa, dtype):
     known = exact_by_matrices if problem.c > 100 else exact
     if known is exact_by_matrices and pass_ == "per_sample":
         pass_ = "grad_kernel"
     expected, arrays = known(pass_, problem), problem.arrays(dtype, integers)
+    if not is_taken(problem, isa, dtype):
+        with pytest.raises(ValueError, match='algorithm.*"direct"'):
+            run(pass_, problem, arrays, algorithm="direct")
+        return
     if problem in BEYOND and problem.c > 1 and pass_ in ("grad_kernel", "per_sample"):
         with pytest.raises(ValueError, match='algorithm.*"direct"'):
             run(pass_, problem, arrays, algorithm="direct")
@@ -72,7 +101,7 @@ def test_integers_are_exact(pass_, problem, isa, dtype):
     np.testing.assert_array_equal(run(pass_, problem, arrays, algorithm="direct"), expected)
 
 
-@pytest.mark.parametrize("problem", STRIPS[::9] + MULTIPLIERS[::4] + PLANES[::7], ids=str)
+@pytest.mark.parametrize("problem", STRIPS[::9] + MULTIPLIERS[::4] + PLANES[::7] + GROUPS[:9:3], ids=str)
 def test_an_activation_is_applied_once(problem, isa, dtype):
     """Strips and tiles overlap: half of a half would show."""
     x, kernel, bias, _ = problem.arrays(dtype, integers)
@@ -88,6 +117,8 @@ LARGE = [
     depthwise(33, n=2, h=60, w=45, padding=1),
     depthwise(48, n=2, h=40, w=41, kw=5, padding=2, padding_mode="circular", stride=2),
     depthwise(20, 3, n=2, h=40, w=30, kh=5, padding=2),
+    grouped(2, 20, n=2, h=40, w=50, padding=1),
+    grouped(2, 8, n=3, h=21, w=60, kh=5, stride=2, padding=2, padding_mode="replicate"),
 ]
 
 
@@ -113,7 +144,9 @@ def test_same_bits_alone_and_in_a_batch(pass_, problem, isa, dtype):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("column", [0, 15, 31, 36, 66, 69])
 @pytest.mark.parametrize(
-    "problem", [Problem(h=5, w=70, c=1, k=1, padding=1), depthwise(18, h=4, w=70, padding=1)], ids=str
+    "problem",
+    [Problem(h=5, w=70, c=1, k=1, padding=1), depthwise(18, h=4, w=70, padding=1), grouped(2, 9, h=4, w=70, padding=1)],
+    ids=str,
 )
 def test_a_value_that_is_not_finite_meets_its_own_taps_alone(problem, column, value, isa, dtype):
     """Also where zeros fill up the last vector of a row, or the last strip."""
@@ -127,7 +160,7 @@ def test_a_value_that_is_not_finite_meets_its_own_taps_alone(problem, column, va
 
 
 @pytest.mark.parametrize("what", ["forward", "grad_x", "grad_kernel"])
-@pytest.mark.parametrize("problem", [PLANES[-1], PLANES[0], STRIPS[0], MULTIPLIERS[0]], ids=str)
+@pytest.mark.parametrize("problem", [PLANES[-1], PLANES[0], STRIPS[0], MULTIPLIERS[0], GROUPS[0]], ids=str)
 def test_auto_takes_them(problem, what, isa):
     plan = chanconv.explain(problem.x_shape, problem.kernel_shape, what=what, **problem.options)
     assert plan.algorithm == "direct"

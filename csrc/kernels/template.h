@@ -16,6 +16,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "gemm.h"
 #include "pack.h"
 #include "depthwise.h"
+#include "grouped.h"
 #include "plane.h"
 #include "activation.h"
 #include "winograd.h"
@@ -35,6 +36,9 @@ static const struct kernels NAME(kernels) = {
     .add = NAME(add),
     .strips = NAME(strips),
     .tap_sums = NAME(tap_sums),
+    .group_strips = NAME(group_strips),
+    .group_sums = NAME(group_sums_kernels),
+    .turn_groups = NAME(turn_groups),
     .repeat_channels = NAME(repeat_channels),
     .sum_channels = NAME(sum_channels),
     .plane_tiles = NAME(plane_tiles),
