@@ -554,7 +554,7 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
                            const struct arrays *arrays)
 {
     if (pass == CHANCONV_GRAD_X) {
-        return gradient_of_x(context, g, arrays, &correlator);
+        return can_spread(g) ? spread_gradient(context, g, arrays) : gradient_of_x(context, g, arrays, &correlator);
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
         return gradient(context, g, arrays);
@@ -580,6 +580,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
     }
     plan->tile[0] = choose_strip(&c)->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
+                            : can_spread(g)          ? spread_gradient_bytes(g)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);
 }
 

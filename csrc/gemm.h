@@ -162,6 +162,13 @@ bool prefers_narrow(const struct correlation *correlations, int64_t count);
 chanconv_status narrow_correlate(chanconv_context *context, const struct correlation *correlations, int64_t count);
 int64_t narrow_bytes(const struct correlation *correlations, int64_t count, int threads);
 
+/* ---- Gradient of x of a strided depthwise convolution (spread.c) ---- */
+
+/* Whether it has a kernel for this shape. */
+bool can_spread(const struct geometry *geometry);
+chanconv_status spread_gradient(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays);
+int64_t spread_gradient_bytes(const struct geometry *geometry);
+
 /* ---- Gradient of the kernel (kernel_gradient.c) ---- */
 
 chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,

@@ -111,11 +111,18 @@ struct strip {
     int64_t x_row, x_pixel;
     const void *kernel;
     int64_t kernel_vector;      /* from one vector of the kernel to the next */
+    int64_t kernel_row;         /* of spreading functions: from one row of taps to the next */
+    int64_t first, end;         /* of spreading functions: outputs to be written, the others do not exist */
     const void *bias;           /* of all channels, or NULL */
     void *y;
     int64_t y_pixel;
 };
 typedef void strip_fn(const struct strip *strip);
+
+/* A spreading function computes the strip of the transposed correlation: with before = (taps - 1) / stride,
+ *     y[i][c] = bias[c] + sum over r < rows, j, s < taps with (j - before) * stride + s = i of
+ *                         x[r * x_row + j * x_pixel + c] * kernel[vector of c][r * kernel_row + s][c % VL]
+ * where only columns that exist count: 0 <= column + j < width. */
 
 /* The sums of a depthwise gradient of the kernel over some rows of y, for one vector of channels and some taps:
  *     sums[r][s] += sum over i < rows, j < cols of
@@ -180,7 +187,7 @@ struct group_sums_kernel {
 enum { GROUP_TAPS_MAX = 3 };
 
 /* The most outputs, taps in a row, and sums of any of these kernels. */
-enum { STRIP_MAX = 14, STRIP_TAPS_MAX = 7, SUM_TAPS_MAX = 21 };
+enum { STRIP_MAX = 16, STRIP_TAPS_MAX = 7, SUM_TAPS_MAX = 21 };
 
 /* A depthwise kernel for `outputs` neighbours; taps and stride: 0 for any (and any dilation, else it is 1). */
 struct strip_kernel {
@@ -260,7 +267,7 @@ struct kernels {
     void (*put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows, int64_t columns,
                 const void *bias);
     /* Depthwise; each list ends with one that has no function. */
-    const struct strip_kernel *strips;
+    const struct strip_kernel *strips, *spreads;
     const struct tap_sums_kernel *tap_sums;
     /* Groups of few channels: likewise. */
     const struct group_strip_kernel *group_strips;

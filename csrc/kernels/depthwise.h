@@ -109,6 +109,47 @@ INLINE void NAME(any_strip)(const struct strip *t, const int outputs)
     }
 }
 
+/* The transposed correlation: each column of x is loaded once for all the outputs that it is spread over. */
+INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride, const int outputs)
+{
+    const int before = (taps - 1) / stride, columns = before + (outputs - 1) / stride + 1;
+    const uint64_t exists = NAME(existing)(t->column, columns, t->width);
+    const uint64_t written = NAME(existing)(-t->first, outputs, t->end - t->first);
+    const int64_t x_pixel = t->x_pixel, y_pixel = t->y_pixel;
+    for (int64_t v = t->vector; v < t->vectors; v++) {
+        const int64_t channel = NAME(first_channel)(t, v);
+        const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
+        const REAL *row = (const REAL *)t->x + channel;
+        NAME(vec) acc[STRIP_MAX], weight[STRIP_TAPS_MAX];
+        NAME(begin_strip)(t, channel, acc, outputs);
+        for (int64_t r = 0; r < t->rows; r++, row += t->x_row, w += t->kernel_row) {
+            const REAL *x = row;
+            uint64_t bits = exists;
+            PIN_BITS(bits);
+            UNROLL for (int s = 0; s < taps; s++) {
+                weight[s] = *(const NAME(vec) *)(w + s * NAME(VL));
+            }
+            UNROLL for (int j = 0; j < columns; j++, x += x_pixel) {
+                if (__builtin_expect(bits >> j & 1, 1)) {
+                    NAME(vec) value = *(const NAME(vec) *)x;
+                    PIN(value);
+                    UNROLL for (int s = 0; s < taps; s++) {
+                        if ((j - before) * stride + s >= 0 && (j - before) * stride + s < outputs) {
+                            acc[(j - before) * stride + s] += value * weight[s];
+                        }
+                    }
+                }
+            }
+        }
+        REAL *y = (REAL *)t->y + channel;
+        UNROLL for (int i = 0; i < outputs; i++, y += y_pixel) {
+            if (__builtin_expect(written >> i & 1, 1)) {
+                *(NAME(vec) *)y = acc[i];
+            }
+        }
+    }
+}
+
 /* S(taps, stride, outputs) for neighbouring taps, A(outputs) for any. */
 #define STRIPS(S, A)                                                                                       \
     S(3, 1, 14) S(3, 1, 8) S(3, 1, 7) S(3, 1, 4) S(3, 2, 8) S(3, 2, 7) S(3, 2, 4)                          \
@@ -132,6 +173,27 @@ STRIPS(DEFINE_STRIP, DEFINE_ANY_STRIP)
 #define TABLE_ANY_STRIP(outputs) {0, 0, outputs, NAME(strip_any_##outputs)},
 static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_ANY_STRIP){0}};
 
+/* T(taps, stride, outputs) */
+#if REGISTERS == 32
+#define SPREADS(T) T(2, 2, 16) T(3, 2, 16) T(4, 2, 16) T(5, 2, 16) T(7, 2, 16) SPREADS_8(T)
+#else
+#define SPREADS(T) SPREADS_8(T)
+#endif
+#define SPREADS_8(T) T(2, 2, 8) T(3, 2, 8) T(4, 2, 8) T(5, 2, 8) T(7, 2, 8)
+#define DEFINE_SPREAD(taps, stride, outputs)                                                  \
+    TARGET static void NAME(spread_##taps##_##stride##_##outputs)(const struct strip *t)       \
+    {                                                                                         \
+        NAME(spread)(t, taps, stride, outputs);                                               \
+    }
+SPREADS(DEFINE_SPREAD)
+
+#define TABLE_SPREAD(taps, stride, outputs) {taps, stride, outputs, NAME(spread_##taps##_##stride##_##outputs)},
+static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
+
+#undef DEFINE_SPREAD
+#undef TABLE_SPREAD
+#undef SPREADS
+#undef SPREADS_8
 #undef DEFINE_STRIP
 #undef DEFINE_ANY_STRIP
 #undef TABLE_STRIP

@@ -35,6 +35,7 @@ static const struct kernels NAME(kernels) = {
     .finite = NAME(finite),
     .add = NAME(add),
     .strips = NAME(strips),
+    .spreads = NAME(spreads),
     .tap_sums = NAME(tap_sums),
     .group_strips = NAME(group_strips),
     .group_sums = NAME(group_sums_kernels),
