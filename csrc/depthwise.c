@@ -308,7 +308,7 @@ static const struct correlator correlator = {.correlate = depthwise_correlate, .
 
 /* Work is cut into splits of the rows of all images, each with sums of its own, and vectors. Splits follow from the
  * shape. */
-enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
+enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784, BLOCK_ROWS = 4 };
 
 struct gradient {
     const struct geometry *g;
@@ -318,7 +318,7 @@ struct gradient {
     const void *grad_y;
     int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
     int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
-    int64_t rows;               /* rows of outputs that stay in the cache while the parts go by */
+    int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
     int64_t times;              /* kernels of a channel */
     bool padded;                /* x is copied with its padding */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
@@ -357,6 +357,20 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
+/* Few channels: a block of which all vectors stay in the first-level cache. Addresses of x that are no multiples of a
+ * cache line, as NumPy's, make every vector take two lines, which it has in common with its neighbours. */
+static void fit_gradient(struct gradient *d)
+{
+    const struct geometry *g = d->g;
+    const int64_t rows = min64(BLOCK_ROWS, g->oh), pixel = d->vectors * d->kernels->vl * (int64_t)g->item;
+    const int64_t pixels = CACHED_BYTES / pixel, x_rows = (rows - 1) * g->stride[0] + g->kh, outputs = d->kernel->outputs;
+    const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
+    if (d->parts == 1 && d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows && cols >= outputs) {
+        d->rows = rows;
+        d->cols = min64(cols, g->ow);
+    }
+}
+
 static struct gradient plan_gradient(const struct geometry *g, int threads)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
@@ -377,6 +391,8 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
     /* Several parts find it in the first-level cache, all vectors in the second. */
     d.rows = min64(max64(d.parts > 1 ? CACHED_BYTES / row_bytes : 2 * BLOCK_BYTES / (row_bytes * d.vectors), 1), g->oh);
+    d.cols = g->ow;
+    fit_gradient(&d);
     d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
     const struct window first = gradient_window(g, 0, d.rows);
     d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
@@ -436,20 +452,21 @@ static struct band vector_band(const struct gradient *d, int64_t channel, int64_
                                                 .row = width * vl, .pixel = vl};
 }
 
-/* Adds what output rows row .. row + rows - 1 of image n give to a vector's sums. */
-static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, void *band_buffer,
-                     void *sums)
+/* Adds what some outputs, of rows row .. row + rows - 1 of image n and from column col on, give to a vector's sums. */
+static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, int64_t col,
+                     void *band_buffer, void *sums)
 {
     const struct geometry *g = d->g;
     const bool padded = d->padded;
-    const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
+    const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
     struct window window = gradient_window(g, row, rows);
     if (!padded) {
         clip(&window, g->h, g->w);
     }
     const struct band band = vector_band(d, channel, n, &window, band_buffer);
     const struct tap_sums all = {
-        .rows = rows, .cols = g->ow, .y = at(d->grad_y, n * g->y_image + row * g->y_row + channel, g->item),
+        .rows = rows, .cols = min64(d->cols, g->ow - col),
+        .y = at(d->grad_y, n * g->y_image + row * g->y_row + col * g->y_pixel + channel, g->item),
         .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
         .x = at(band.base, (top - band.top) * band.row + (left - band.left) * band.pixel, g->item),
         .x_pixel = band.pixel, .row = padded ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
@@ -475,9 +492,10 @@ static void run_sums(void *data, int lane, int64_t i)
     memset(sums, 0, (size_t)(vectors * elements) * g->item);
     for (int64_t row = all * split / d->splits; row < end;) {
         const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
-        for (int64_t v = 0; v < vectors; v++) {
-            const int64_t channel = min64((first + v) * d->kernels->vl, g->k - d->kernels->vl);
-            run_rows(d, channel, row / g->oh, oh, rows, band, at(sums, v * elements, g->item));
+        for (int64_t part = 0; part < vectors * ceil_div(g->ow, d->cols); part++) {
+            const int64_t v = part % vectors, channel = min64((first + v) * d->kernels->vl, g->k - d->kernels->vl);
+            run_rows(d, channel, row / g->oh, oh, rows, part / vectors * d->cols, band,
+                     at(sums, v * elements, g->item));
         }
         row += rows;
     }

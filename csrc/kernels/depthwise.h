@@ -202,6 +202,24 @@ static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
 
 /* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
 
+/* One row of x for one row of taps; bits: which columns exist, asked only if not all do. */
+INLINE void NAME(slide_row)(const REAL *x, int64_t x_pixel, const NAME(vec) *g, NAME(vec) *acc, uint64_t bits,
+                            const bool all, const int taps, const int stride, const int outputs)
+{
+    PIN_BITS(bits);
+    UNROLL for (int j = 0; j < (outputs - 1) * stride + taps; j++, x += x_pixel) {
+        if (all || __builtin_expect(bits >> j & 1, 1)) {
+            NAME(vec) value = *(const NAME(vec) *)x;
+            PIN(value);
+            UNROLL for (int s = 0; s < taps; s++) {
+                if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
+                    acc[s] += value * g[(j - s) / stride];
+                }
+            }
+        }
+    }
+}
+
 /* Neighbouring taps in `rows` rows: some outputs' grad_y stays in registers while x slides past. A last strip that
  * would run over the end begins earlier instead, with zeros for the outputs that have had their turn. */
 INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const int taps, const int stride,
@@ -214,33 +232,32 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
     }
     for (int64_t i = 0; i < t->rows; i++) {
         const REAL *y_row = (const REAL *)t->y + i * t->y_row, *x_row = (const REAL *)t->x + i * t->x_step;
+        const int64_t row = t->row + i * t->row_step;
+        const uint64_t below = NAME(existing)(0, rows, t->skipped), one = 1;
+        uint64_t meets = 0;
+        UNROLL for (int r = 0; r < rows; r++) {
+            meets |= (uint64_t)(row + r * t->row_tap) < (uint64_t)t->height ? one << r : 0;
+        }
+        meets &= ~below;
         for (int64_t done = 0; done < t->cols; done += outputs) {
             const int64_t col = min64(done, t->cols - outputs);
             const uint64_t exists = NAME(existing)(t->column + col * stride, columns, t->width);
-            UNROLL for (int j = 0; j < outputs; j++) {
+            const REAL *y = y_row + col * t->y_pixel, *x = x_row + col * stride * t->x_pixel;
+            UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
                 g[j] = (NAME(vec)){0};
                 if (col + j >= done) {
-                    g[j] = *(const NAME(vec) *)(y_row + (col + j) * t->y_pixel);
+                    g[j] = *(const NAME(vec) *)y;
                 }
             }
-            UNROLL for (int r = 0; r < rows; r++) {
-                const int64_t row = t->row + i * t->row_step + r * t->row_tap;
-                const REAL *x = x_row + r * t->x_row + col * stride * t->x_pixel;
-                uint64_t bits = exists;
-                if (row < 0 || row >= t->height || r < t->skipped) {
-                    continue;
+            if (meets == (one << rows) - 1 && exists == (one << columns) - 1) {
+                UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
+                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, true, taps, stride, outputs);
                 }
-                PIN_BITS(bits);
-                UNROLL for (int j = 0; j < columns; j++, x += t->x_pixel) {
-                    if (__builtin_expect(bits >> j & 1, 1)) {
-                        NAME(vec) value = *(const NAME(vec) *)x;
-                        PIN(value);
-                        UNROLL for (int s = 0; s < taps; s++) {
-                            if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
-                                acc[r * taps + s] += value * g[(j - s) / stride];
-                            }
-                        }
-                    }
+                continue;
+            }
+            UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
+                if (meets >> r & 1) {
+                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, false, taps, stride, outputs);
                 }
             }
         }
@@ -298,8 +315,9 @@ INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
 
 /* S(rows, taps, stride, outputs) for neighbouring taps, A(taps) for any. */
 #define TAP_SUMS(S, A) \
-    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 4) S(2, 5, 1, 7) S(3, 5, 1, 7) S(2, 5, 1, 4) S(3, 5, 1, 4) \
-    S(2, 5, 2, 4) S(3, 5, 2, 4) S(2, 7, 1, 7) S(3, 7, 1, 7) S(1, 7, 1, 4) S(2, 7, 1, 4) A(9) A(4)
+    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(2, 5, 1, 7) S(3, 5, 1, 7) S(2, 5, 1, 4) S(3, 5, 1, 4) \
+    S(2, 5, 2, 4) S(3, 5, 2, 4) S(2, 7, 1, 7) S(3, 7, 1, 7) S(1, 7, 1, 4) S(2, 7, 1, 4) S(2, 7, 2, 4) S(3, 7, 2, 4) \
+    A(9) A(4)
 
 #define DEFINE_TAP_SUMS(rows, taps, stride, outputs)                                                             \
     TARGET static void NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t)           \
