@@ -97,15 +97,17 @@ static int64_t rows_of_band(const struct correlation *c, const struct image *ima
 }
 
 /* Going down the columns of a block, each row of x stays in the first-level cache until its last tap. Neighbouring
- * strips of two vectors of channels did best, in and out of the second-level cache. */
+ * strips of a few vectors of channels did best, in and out of the second-level cache: as many as fit, 2 to 6. */
 static void fit_columns(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t vectors = min64(d->vectors, 2), outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
     const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
-    const int64_t strip_bytes = columns * min64(c->taps[0], c->x.h) * vectors * c->kernels->vl * (int64_t)c->x.item;
+    const int64_t bytes = columns * min64(c->taps[0], c->x.h) * c->kernels->vl * (int64_t)c->x.item;
+    const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
     d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / strip_bytes, 1)), c->ow % outputs != 0);
+    d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)),
+                               c->ow % outputs != 0);
 }
 
 static struct depthwise plan(const struct correlation *c, int threads)
