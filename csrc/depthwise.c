@@ -310,7 +310,10 @@ static const struct correlator correlator = {.correlate = depthwise_correlate, .
 
 /* Work is cut into splits of the rows of all images, each with sums of its own, and vectors. Splits follow from the
  * shape. */
-enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784, BLOCK_ROWS = 4 };
+enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
+
+/* What fit_gradient() counts as few vectors, and the blocks of outputs that they go over. */
+enum { FEW_VECTORS = 4, FEW_BYTES = 36 * 1024, BLOCK_ROWS = 3 };
 
 struct gradient {
     const struct geometry *g;
@@ -320,6 +323,7 @@ struct gradient {
     const void *grad_y;
     int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
     int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
+    int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
     int64_t times;              /* kernels of a channel */
     bool padded;                /* x is copied with its padding */
@@ -359,17 +363,29 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
-/* Few channels: a block of which all vectors stay in the first-level cache. Addresses of x that are no multiples of a
- * cache line, as NumPy's, make every vector take two lines, which it has in common with its neighbours. */
+/* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
+ * common with its neighbours: vectors that go over the same outputs one after the other should find them in a cache.
+ * Few of them do in the first-level one, part of a row at a time; of many, two in the second-level one. Several parts of
+ * the taps, which are more work, find their outputs in the first. */
 static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const int64_t rows = min64(BLOCK_ROWS, g->oh), pixel = d->vectors * d->kernels->vl * (int64_t)g->item;
-    const int64_t pixels = CACHED_BYTES / pixel, x_rows = (rows - 1) * g->stride[0] + g->kh, outputs = d->kernel->outputs;
-    const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
-    if (d->parts == 1 && d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows && cols >= outputs) {
-        d->rows = rows;
-        d->cols = min64(cols, g->ow);
+    const int64_t outputs = d->kernel->outputs, vector_bytes = d->kernels->vl * (int64_t)g->item;
+    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
+    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
+    const bool few = d->vectors <= FEW_VECTORS && d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
+    d->group = min64(d->vectors, d->parts > 1 ? 1 : 2);
+    d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
+    d->cols = g->ow;
+    for (int64_t rows = min64(BLOCK_ROWS, g->oh); rows > 0 && few && d->parts == 1; rows--) {
+        const int64_t x_rows = (rows - 1) * g->stride[0] + g->kh, pixels = FEW_BYTES / (d->vectors * vector_bytes);
+        const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
+        if (cols >= outputs) {
+            d->group = d->vectors;
+            d->rows = rows;
+            d->cols = min64(cols, g->ow);
+            return;
+        }
     }
 }
 
@@ -385,15 +401,9 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     };
     const struct window all = gradient_window(g, 0, g->oh);
     const bool near = d.kernel->rows > 0;
-    const int64_t vector_bytes = kernels->vl * (int64_t)g->item;
-    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
-    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
     d.chunks = threads > 1 ? min64(d.vectors, ceil_div(4 * threads, d.splits)) : 1;
     d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
     d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
-    /* Several parts find it in the first-level cache, all vectors in the second. */
-    d.rows = min64(max64(d.parts > 1 ? CACHED_BYTES / row_bytes : 2 * BLOCK_BYTES / (row_bytes * d.vectors), 1), g->oh);
-    d.cols = g->ow;
     fit_gradient(&d);
     d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
     const struct window first = gradient_window(g, 0, d.rows);
@@ -481,6 +491,19 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
     }
 }
 
+/* A block of rows for some vectors, part of its columns after part. */
+static void run_group(const struct gradient *d, int64_t vector, int64_t vectors, int64_t n, int64_t row, int64_t rows,
+                      void *band, void *sums)
+{
+    const int64_t vl = d->kernels->vl;
+    for (int64_t col = 0; col < d->g->ow; col += d->cols) {
+        for (int64_t v = 0; v < vectors; v++) {
+            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row, rows, col, band,
+                     at(sums, v * vector_taps(d) * vl, d->g->item));
+        }
+    }
+}
+
 /* Unit i: splits fastest, then chunks. All vectors of a chunk go over a block of rows while it is in the cache. */
 static void run_sums(void *data, int lane, int64_t i)
 {
@@ -494,10 +517,9 @@ static void run_sums(void *data, int lane, int64_t i)
     memset(sums, 0, (size_t)(vectors * elements) * g->item);
     for (int64_t row = all * split / d->splits; row < end;) {
         const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
-        for (int64_t part = 0; part < vectors * ceil_div(g->ow, d->cols); part++) {
-            const int64_t v = part % vectors, channel = min64((first + v) * d->kernels->vl, g->k - d->kernels->vl);
-            run_rows(d, channel, row / g->oh, oh, rows, part / vectors * d->cols, band,
-                     at(sums, v * elements, g->item));
+        for (int64_t v = 0; v < vectors; v += d->group) {
+            run_group(d, first + v, min64(d->group, vectors - v), row / g->oh, oh, rows, band,
+                      at(sums, v * elements, g->item));
         }
         row += rows;
     }
