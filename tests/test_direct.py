@@ -31,6 +31,11 @@ STRIPS = [
     depthwise(16, h=2, w=3, kh=3, kw=3, dilation=4, padding=4),
     depthwise(40, n=3, h=30, w=31, padding="same_lower", stride=2),
     depthwise(320, h=4, w=30, kh=3, kw=7, padding=(1, 3)),
+    *(depthwise(17, h=5, w=w, kw=taps, stride=2, padding=1) for taps in (2, 3, 4, 7) for w in (7, 8, 15, 16, 17, 18, 33)),
+    *(depthwise(17, h=9, w=11, kh=3, kw=3, stride=(s, 2), dilation=(d, 1), padding=2) for s in (1, 3) for d in (1, 2, 3)),
+    depthwise(16, h=11, w=10, kh=2, kw=2, stride=(4, 2), padding=((1, 0), (1, 1))),
+    depthwise(34, n=2, h=20, w=41, kh=3, kw=3, padding=1),
+    depthwise(36, h=10, w=37, kh=2, kw=3, stride=2),
 ]
 
 MULTIPLIERS = [
@@ -115,6 +120,7 @@ LARGE = [
     Problem(n=2, h=150, w=90, c=1, k=1, kh=7, kw=7, padding=3),
     depthwise(3, n=2, h=90, w=80, kh=5, kw=5, padding=2, stride=(1, 2)),
     depthwise(33, n=2, h=60, w=45, padding=1),
+    depthwise(33, n=2, h=60, w=45, kh=5, padding=2, stride=2),
     depthwise(48, n=2, h=40, w=41, kw=5, padding=2, padding_mode="circular", stride=2),
     depthwise(20, 3, n=2, h=40, w=30, kh=5, padding=2),
     grouped(2, 20, n=2, h=40, w=50, padding=1),
@@ -174,3 +180,25 @@ def test_channels_together_are_declined(problem):
     with pytest.raises(ValueError, match='algorithm: "direct" cannot compute this shape'):
         run("forward", problem, problem.arrays(np.float32), algorithm="direct")
     assert "channels" in chanconv.explain(problem.x_shape, problem.kernel_shape, **problem.options).declined["direct"]
+
+
+def test_a_strided_gradient_spreads_no_more_than_its_kernel_says(isa, dtype):
+    """A NaN of the kernel reaches the cells of x that its tap spreads grad_output to, padding or not, and no other."""
+    problem = depthwise(17, h=6, w=9, kh=3, kw=3, stride=2, padding=1)
+    _, kernel, _, grad = problem.arrays(dtype)
+    for r, s in np.ndindex(3, 3):
+        broken = kernel.copy()
+        broken[r, s, 0, 5] = np.nan
+        expected = reference.conv_grad_x(grad, broken, problem.x_shape, **problem.options)
+        result = chanconv.conv_grad_x(grad, broken, problem.x_shape, algorithm="direct", **problem.options)
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(expected))
+
+
+def test_a_strided_transpose_with_bias_and_activation(isa, dtype):
+    problem = depthwise(17, h=7, w=20, kh=3, kw=4, stride=2, padding=1)
+    rng = np.random.default_rng(5)
+    x = rng.integers(-4, 5, problem.y_shape).astype(dtype)
+    kernel, bias = rng.integers(-4, 5, (3, 4, 1, 17)).astype(dtype), rng.integers(-40, 41, 17).astype(dtype)
+    y = chanconv.conv_transpose(x, kernel, stride=2, padding=1, groups=17, bias=bias, activation="relu")
+    expected = reference.conv_transpose(x, kernel, stride=2, padding=1, groups=17, bias=bias)
+    np.testing.assert_array_equal(y, np.maximum(expected, 0))
