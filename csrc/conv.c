@@ -6,8 +6,9 @@
 #include "internal.h"
 
 /* The order of preference of "auto". im2col comes after gemm, which declines nothing: it runs only when asked for. */
-static const struct algorithm *const algorithms[] = {&algorithm_depthwise, &algorithm_plane, &algorithm_grouped,
-                                                     &algorithm_winograd, &algorithm_gemm, &algorithm_im2col};
+static const struct algorithm *const algorithms[] = {&algorithm_fft,      &algorithm_depthwise, &algorithm_plane,
+                                                     &algorithm_grouped,  &algorithm_winograd,  &algorithm_gemm,
+                                                     &algorithm_im2col};
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
 static const char *const algorithm_name[CHANCONV_ALGORITHM_COUNT] = {"auto",     "gemm", "direct",

@@ -142,6 +142,8 @@ struct correlator {
     void (*prepare)(const struct correlation *correlation, struct prepared *prepared);
 };
 
+extern const struct correlator plane_correlator; /* plane.c: groups of one channel each, fewer than lanes of a vector */
+
 struct correlation forward_correlation(const struct geometry *geometry, const struct arrays *arrays);
 chanconv_status gradient_of_x(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays,
                               const struct correlator *by);

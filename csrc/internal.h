@@ -251,6 +251,23 @@ struct patch {
     const void *at[36];
 };
 
+/* Pixels as one part of a tile, which is panels of vl columns: element (i, j) is x[row[i] + col[j]], 0 where either is
+ * negative. Columns of the panels first .. end - 1 are there and are neighbours. x: NULL for zeros. `row` goes on for
+ * FFT_AHEAD more, whatever these are. */
+struct fft_source {
+    const void *x;
+    const int64_t *row, *col;
+    int64_t first, end;
+};
+enum { FFT_AHEAD = 4 };
+
+/* Where a part of a panel goes: `rows` rows and `cols` columns, or as many as the panel has if that is less. */
+struct fft_target {
+    void *y;
+    int64_t y_row, y_pixel;
+    int64_t rows, cols;
+};
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -302,6 +319,24 @@ struct kernels {
      * values. Returns whether they came out finite; not always if they are huge. */
     bool (*winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y, int64_t y_row,
                             int64_t y_pixel, int64_t rows, int64_t cols);
+
+    /* Fourier transforms of `size` values: a power of 2 from 16 on, times 3 or 5 or neither. A panel is `size` rows of a
+     * complex vector: vl real parts, then vl imaginary parts. A transform is one of each column, in place; frequencies
+     * have an order of their own, the same for all of one size. Nothing is scaled. */
+    void (*fft_table)(int64_t size, void *table); /* of 2 * size elements, for the three that follow */
+    void (*fft_forward)(int64_t size, const void *table, void *panel);
+    void (*fft_inverse)(int64_t size, const void *table, void *panel);
+    /* Forward, times the conjugate of the transformed panel `filter`, and back. */
+    void (*fft_filter)(int64_t size, const void *table, void *panel, const void *filter);
+    /* sum += a * conj(b), panels of so many rows. */
+    void (*fft_multiply)(int64_t rows, const void *a, const void *b, void *sum);
+    /* Transposes blocks of vl rows, which lie src_block and dst_block elements from each other. */
+    void (*fft_transpose)(int64_t blocks, const void *src, int64_t src_block, void *dst, int64_t dst_block);
+    /* The real and the imaginary parts of a tile from their sources; its panels lie `panel` elements from each other. And
+     * those of a panel, divided by `points`, plus *bias (may be NULL), into their targets. fft_store returns whether they
+     * were finite; not always if they are huge. */
+    void (*fft_load)(int64_t rows, int64_t panels, const struct fft_source from[2], void *tile, int64_t panel);
+    bool (*fft_store)(const struct fft_target to[2], int64_t points, const void *bias, const void *panel);
 
     /* Elementwise activations by kind, with the parameters p[2]; x and y may be the same. */
     void (*activation[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *x, void *y);
@@ -420,6 +455,7 @@ struct algorithm {
 extern const struct algorithm algorithm_depthwise; /* depthwise.c */
 extern const struct algorithm algorithm_plane; /* plane.c */
 extern const struct algorithm algorithm_grouped; /* grouped.c */
+extern const struct algorithm algorithm_fft; /* fft.c */
 extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */

@@ -382,7 +382,7 @@ static chanconv_status plane_correlate(chanconv_context *context, const struct c
     return possible ? CHANCONV_OK : CORRELATE_NOT_FINITE;
 }
 
-static const struct correlator correlator = {.correlate = plane_correlate, .bytes = plane_bytes};
+const struct correlator plane_correlator = {.correlate = plane_correlate, .bytes = plane_bytes};
 
 /* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
 
@@ -581,7 +581,7 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
                            const struct arrays *arrays)
 {
     if (pass == CHANCONV_GRAD_X) {
-        return gradient_of_x(context, g, arrays, &correlator);
+        return gradient_of_x(context, g, arrays, &plane_correlator);
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
         return gradient(context, g, arrays);
@@ -608,7 +608,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
     plan->tile[0] = kernel->rows;
     plan->tile[1] = (int32_t)(kernel->vectors * c.kernels->vl);
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? plane_bytes(&c, plan->threads)
-                                                     : gradient_of_x_bytes(g, plan->threads, &correlator);
+                                                     : gradient_of_x_bytes(g, plan->threads, &plane_correlator);
 }
 
 const struct algorithm algorithm_plane = {.id = CHANCONV_DIRECT, .decline = decline, .plan = plan_pass, .run = run};

@@ -20,6 +20,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "plane.h"
 #include "activation.h"
 #include "winograd.h"
+#include "fft.h"
 
 #define TABLE_TILE(rows, vectors) [vectors][rows] = NAME(tile_##rows##x##vectors),
 
@@ -48,6 +49,14 @@ static const struct kernels NAME(kernels) = {
     .winograd_input = NAME(winograd_input),
     .winograd_kernel = NAME(winograd_kernel),
     .winograd_output = NAME(winograd_output),
+    .fft_table = NAME(fft_table),
+    .fft_forward = NAME(fft_forward),
+    .fft_inverse = NAME(fft_inverse),
+    .fft_filter = NAME(fft_filter),
+    .fft_multiply = NAME(fft_multiply),
+    .fft_transpose = NAME(fft_transpose),
+    .fft_load = NAME(fft_load),
+    .fft_store = NAME(fft_store),
     ACTIVATION_TABLE
 };
 
