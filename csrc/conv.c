@@ -269,9 +269,10 @@ static void list_declined(const struct geometry *g, chanconv_pass pass, chanconv
     for (int id = CHANCONV_GEMM; id < CHANCONV_ALGORITHM_COUNT; id++) {
         plan->declined[id] = "it has no kernel for this shape";
     }
-    for (int i = ALGORITHMS - 1; i >= 0; i--) { /* the first of several with one id has the last word */
-        const char *reason = refusal(algorithms[i], g, pass);
-        plan->declined[algorithms[i]->id] = reason ? reason : "another comes first";
+    static const char later[] = "another comes first";
+    for (int i = ALGORITHMS - 1; i >= 0; i--) { /* of several with one id that one counts which could, else the first */
+        const char *reason = refusal(algorithms[i], g, pass), **declined = &plan->declined[algorithms[i]->id];
+        *declined = reason && *declined != later ? reason : later;
     }
     plan->declined[plan->algorithm] = NULL;
 }

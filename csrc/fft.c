@@ -17,8 +17,8 @@
  *     for each panel        transform back, store
  *
  * The grid of tiles follows from the shape of one image. A pair that comes out with a value that is not finite (a NaN or an
- * infinity, or an overflow on the way) is computed again as the plain sum. A kernel whose transform is not finite goes to
- * the direct algorithm as a whole, as does a gradient of the kernel.
+ * infinity, or an overflow on the way) is computed again as the plain sum; all are if the transform of the kernel is not
+ * finite, and so is a gradient of the kernel.
  */
 #include <string.h>
 
@@ -28,7 +28,8 @@
 
 /* Bytes of a tile, and for the gradient of the kernel, which takes two at once: so two threads and what they share stay
  * within 8 MiB. */
-enum { TILE_BYTES_MAX = 2 << 20, GRADIENT_TILE_BYTES_MAX = 3 << 19, SUMS_BYTES_MAX = 2 << 20, FILTERS_BYTES_MAX = 2 << 20, SPLITS_MAX = 8 };
+enum { TILE_BYTES_MAX = 2 << 20, GRADIENT_TILE_BYTES_MAX = 3 << 19, SUMS_BYTES_MAX = 2 << 20, FILTERS_BYTES_MAX = 2 << 20, SPLITS_MAX = 8,
+       FALLBACK_BYTES_MAX = 8 << 20 };
 
 static const int64_t sizes[] = {16, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512};
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -54,12 +55,13 @@ static double steps_cost(int64_t size)
     return 4 * steps + (size > 320 ? 8 : 0);
 }
 
-/* Cycles of a pair of tiles: as measured, of all there is to a vector the number of steps matters least. The kernel's
- * transform is half of a pair's, the gradient's pairs are transformed thrice. */
+/* Cycles of a pair of tiles: as measured, of all there is to a vector the number of steps matters least; more if a tile
+ * outgrows the second-level cache. The kernel's transform is half of a pair's. */
 static double grid_cost(const struct kernels *kernels, const struct grid *g, bool gradient)
 {
     const double vectors = (double)(g->size[0] * g->size[1] / kernels->vl);
-    const double pair = vectors * (82 + steps_cost(g->size[0]) + steps_cost(g->size[1]));
+    const double afar = vectors * 2 * (double)kernels->vl * (double)kernels->item > 768e3 ? 16 : 0;
+    const double pair = vectors * (82 + afar + steps_cost(g->size[0]) + steps_cost(g->size[1]));
     return pair * ((double)g->pairs * (gradient ? 1.15 : 1) + 0.5);
 }
 
@@ -438,10 +440,8 @@ static chanconv_status run_channels(struct job *job, bool *finite)
     return (chanconv_status)atomic_load(&job->status);
 }
 
-/* Borders of the gradient of x that are too thin for tiles. */
-static bool is_thin(const struct correlation *c) { return c->bounded && min64(c->oh, c->ow) < 4; }
-
-static chanconv_status run_thin(chanconv_context *context, const struct correlation *c)
+/* The plain sums, channel by channel. */
+static chanconv_status run_direct(chanconv_context *context, const struct correlation *c)
 {
     chanconv_status status = CHANCONV_OK;
     for (int64_t channel = 0; channel < c->groups && status == CHANCONV_OK; channel++) {
@@ -451,6 +451,9 @@ static chanconv_status run_thin(chanconv_context *context, const struct correlat
     return status;
 }
 
+/* Borders of the gradient of x that are too thin for tiles. */
+static bool is_thin(const struct correlation *c) { return c->bounded && min64(c->oh, c->ow) < 4; }
+
 static chanconv_status fft_correlate(chanconv_context *context, const struct correlation *c)
 {
     bool finite = true;
@@ -458,7 +461,7 @@ static chanconv_status fft_correlate(chanconv_context *context, const struct cor
         return CHANCONV_OK;
     }
     if (is_thin(c)) {
-        return run_thin(context, c);
+        return run_direct(context, c);
     }
     struct job job = job_of(c, 1, false);
     job.context = context;
@@ -468,7 +471,7 @@ static chanconv_status fft_correlate(chanconv_context *context, const struct cor
     }
     const chanconv_status status = run_channels(&job, &finite);
     release_memory(&job);
-    return finite ? status : CORRELATE_NOT_FINITE;
+    return finite ? status : run_direct(context, c);
 }
 
 /* What computing a tile again takes at most: one inside the grid, or at its right or lower end. */
@@ -492,12 +495,13 @@ static int64_t fft_bytes(const struct correlation *c, int threads)
     if (c->x.n == 0 || c->oh < 1 || c->ow < 1) {
         return 0;
     }
+    const struct correlation one = channel_of(c, 0);
+    const int64_t direct = plane_correlator.bytes(&one, threads);
     if (is_thin(c)) {
-        const struct correlation one = channel_of(c, 0);
-        return plane_correlator.bytes(&one, threads);
+        return direct;
     }
     const struct job job = job_of(c, threads, false);
-    return job_bytes(&job) + threads * again_bytes(&job, threads);
+    return max64(job_bytes(&job) + threads * again_bytes(&job, threads), direct);
 }
 
 static const struct correlator correlator = {fft_correlate, fft_bytes};
@@ -598,30 +602,47 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
 
 /* ---- The algorithm ---------------------------------------------------------------------------------------------------- */
 
-/* What computes a call whose numbers are too large, or none. */
-static const struct algorithm *direct_algorithm(const struct geometry *g, chanconv_pass pass)
+/* The stride of a single output is any. */
+static struct geometry unit_stride(const struct geometry *g)
 {
-    return !algorithm_depthwise.decline(g, pass) ? &algorithm_depthwise
-           : !algorithm_plane.decline(g, pass)   ? &algorithm_plane
-                                                 : &algorithm_gemm;
+    struct geometry unit = *g;
+    unit.stride[0] = g->oh == 1 ? 1 : g->stride[0];
+    unit.stride[1] = g->ow == 1 ? 1 : g->stride[1];
+    return unit;
 }
 
-static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+/* What computes a gradient of the kernel that did not come out finite, and its plan. The direct one of a huge kernel takes
+ * too much memory. */
+static const struct algorithm *plan_fallback(const struct geometry *g, chanconv_plan *plan)
+{
+    static const struct algorithm *const direct[] = {&algorithm_depthwise, &algorithm_plane};
+    for (int i = 0; i < 2; i++) {
+        if (!direct[i]->decline(g, CHANCONV_GRAD_KERNEL)) {
+            direct[i]->plan(g, CHANCONV_GRAD_KERNEL, plan);
+            if (plan->workspace_bytes <= FALLBACK_BYTES_MAX) {
+                return direct[i];
+            }
+        }
+    }
+    algorithm_gemm.plan(g, CHANCONV_GRAD_KERNEL, plan);
+    return &algorithm_gemm;
+}
+
+static chanconv_status run(chanconv_context *context, const struct geometry *geometry, chanconv_pass pass,
                            const struct arrays *arrays)
 {
+    const struct geometry unit = unit_stride(geometry), *g = &unit;
     if (pass == CHANCONV_GRAD_X) {
         return gradient_of_x(context, g, arrays, &correlator);
     }
-    chanconv_status status;
-    bool finite = true;
-    if (pass == CHANCONV_GRAD_KERNEL) {
-        status = gradient(context, g, arrays, &finite);
-    } else {
+    if (pass == CHANCONV_FORWARD) {
         const struct correlation c = forward_correlation(g, arrays);
-        status = fft_correlate(context, &c);
-        finite = status != CORRELATE_NOT_FINITE;
+        return fft_correlate(context, &c);
     }
-    return finite ? status : direct_algorithm(g, pass)->run(context, g, pass, arrays);
+    bool finite = true;
+    chanconv_plan plan = {.threads = context_threads(context)};
+    const chanconv_status status = gradient(context, g, arrays, &finite);
+    return finite ? status : plan_fallback(g, &plan)->run(context, g, pass, arrays);
 }
 
 static struct grid grid_of(const struct geometry *g, chanconv_pass pass)
@@ -631,8 +652,9 @@ static struct grid grid_of(const struct geometry *g, chanconv_pass pass)
     return find_grid(kernels_for(g->dtype), taps, outputs, pass == CHANCONV_GRAD_KERNEL);
 }
 
-static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
+static void plan(const struct geometry *geometry, chanconv_pass pass, chanconv_plan *plan)
 {
+    const struct geometry unit = unit_stride(geometry), *g = &unit;
     const struct grid grid = grid_of(g, pass);
     const struct arrays none = {0};
     if (g->n == 0) {
@@ -642,15 +664,14 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
     plan->tile[1] = (int32_t)grid.step[1];
     if (pass == CHANCONV_GRAD_KERNEL) {
         const struct job job = gradient_job(g, &none, plan->threads);
-        plan->workspace_bytes = job_bytes(&job);
-    } else {
-        const struct correlation c = forward_correlation(g, &none);
-        plan->workspace_bytes = pass == CHANCONV_FORWARD ? fft_bytes(&c, plan->threads)
-                                                         : gradient_of_x_bytes(g, plan->threads, &correlator);
+        chanconv_plan fallback = {.threads = plan->threads};
+        plan_fallback(g, &fallback);
+        plan->workspace_bytes = max64(job_bytes(&job), fallback.workspace_bytes);
+        return;
     }
-    chanconv_plan direct = {.threads = plan->threads};
-    direct_algorithm(g, pass)->plan(g, pass, &direct);
-    plan->workspace_bytes = max64(plan->workspace_bytes, direct.workspace_bytes);
+    const struct correlation c = forward_correlation(g, &none);
+    plan->workspace_bytes = pass == CHANCONV_FORWARD ? fft_bytes(&c, plan->threads)
+                                                     : gradient_of_x_bytes(g, plan->threads, &correlator);
 }
 
 /* ---- The choice ------------------------------------------------------------------------------------------------------- */
@@ -664,8 +685,9 @@ static double direct_cost(const struct geometry *g, chanconv_pass pass)
     return vectors * (0.5 * taps + 1.6 * (double)g->kh + 10);
 }
 
-static const char *decline(const struct geometry *g, chanconv_pass pass)
+static const char *decline(const struct geometry *geometry, chanconv_pass pass)
 {
+    const struct geometry unit = unit_stride(geometry), *g = &unit;
     if (g->groups != g->c || g->k != g->c) {
         return "it convolves channels one by one, with one kernel each";
     }

@@ -230,9 +230,17 @@ static void check_pass(chanconv_context *context, const struct problem *p, const
     guarded_free(&out);
 }
 
+/* Strict precision lets "auto" take but exact sums, and forbids other algorithms altogether. */
+static void take_algorithm(struct problem *p, chanconv_algorithm algorithm)
+{
+    p->conv.algorithm = algorithm;
+    p->conv.precision = algorithm == CHANCONV_AUTO ? CHANCONV_STRICT : CHANCONV_FAST;
+}
+
 static void check_problem(chanconv_context *context, struct problem *p)
 {
-    for (p->conv.algorithm = CHANCONV_AUTO; p->conv.algorithm < CHANCONV_ALGORITHM_COUNT; p->conv.algorithm++) {
+    for (int algorithm = CHANCONV_AUTO; algorithm < CHANCONV_ALGORITHM_COUNT; algorithm++) {
+        take_algorithm(p, (chanconv_algorithm)algorithm);
         for (int i = 0; i < PASSES; i++) {
             check_pass(context, p, &passes[i], GUARD_START);
             check_pass(context, p, &passes[i], GUARD_END);
@@ -376,6 +384,12 @@ static chanconv_status call_once(chanconv_context *context, void *data)
     return status;
 }
 
+/* What Fourier transforms take: channels one by one, stride and dilation 1. */
+static bool is_channelwise(const chanconv_conv *c)
+{
+    return c->groups == c->c && c->k == c->c && c->stride[0] == 1 && c->dilation[0] == 1;
+}
+
 /* Every allocation of every pass fails in turn. */
 static void test_failing_allocations(void)
 {
@@ -388,9 +402,12 @@ static void test_failing_allocations(void)
             for (int threads = 1; threads <= 3; threads++) {
                 check_failing_allocations(call_once, &one, threads);
             }
-            p.conv.algorithm = CHANCONV_IM2COL;
-            check_failing_allocations(call_once, &one, 2);
-            p.conv.algorithm = CHANCONV_AUTO;
+            const chanconv_algorithm others[] = {CHANCONV_IM2COL, CHANCONV_FFT};
+            for (int k = 0; k < (is_channelwise(&p.conv) ? 2 : 1); k++) {
+                take_algorithm(&p, others[k]);
+                check_failing_allocations(call_once, &one, 2);
+            }
+            take_algorithm(&p, CHANCONV_AUTO);
             free(one.out);
         }
         free_problem(&p);
@@ -408,8 +425,9 @@ static void test_workspace(void)
         struct problem p = problem_of(i < SHAPES ? &shapes[i] : &large, CHANCONV_F64);
         CHECK(make_problem(&p));
         double *out = calloc((size_t)max64(p.count[Y], max64(p.count[X], p.count[KERNEL])) + 1, sizeof(double));
-        for (int j = 0; j < 6; j++) {
-            p.conv.algorithm = j < 3 ? CHANCONV_AUTO : CHANCONV_IM2COL;
+        const chanconv_algorithm algorithms[] = {CHANCONV_AUTO, CHANCONV_IM2COL, CHANCONV_FFT};
+        for (int j = 0; j < (is_channelwise(&p.conv) ? 9 : 6); j++) {
+            take_algorithm(&p, algorithms[j / 3]);
             struct counter counter = {0};
             chanconv_context *context = counted_context(&counter, 2);
             chanconv_plan plan = {.struct_size = sizeof plan};
@@ -429,12 +447,46 @@ static void test_workspace(void)
     }
 }
 
+/* Nor does it take more where all tiles are computed again, or the whole is. */
+static void test_workspace_of_nan(void)
+{
+    enum { SIDE = 90, TAPS = 9, OUT = SIDE - TAPS + 1 };
+    static double nan[SIDE * SIDE], out[SIDE * SIDE];
+    chanconv_conv conv;
+    chanconv_conv_init(&conv);
+    conv.dtype = CHANCONV_F64;
+    conv.algorithm = CHANCONV_FFT;
+    conv.h = conv.w = SIDE;
+    conv.c = conv.k = 1;
+    conv.kh = conv.kw = TAPS;
+    for (int which = 0; which < 4; which++) { /* NaN are x; the kernel; grad_y; grad_y */
+        static double ones[SIDE * SIDE];
+        const double *first = which == 1 ? ones : nan, *second = which == 1 ? nan : ones;
+        struct counter counter = {0};
+        chanconv_context *context = counted_context(&counter, 2);
+        chanconv_plan plan = {.struct_size = sizeof plan};
+        for (int i = 0; i < SIDE * SIDE; i++) {
+            ones[i] = 1;
+            nan[i] = NAN;
+        }
+        CHECK(chanconv_conv_plan(context, &conv, (chanconv_pass)max64(which - 1, 0), &plan, NULL) == CHANCONV_OK);
+        CHECK((which < 2   ? chanconv_conv_forward(context, &conv, first, second, NULL, out, NULL)
+               : which < 3 ? chanconv_conv_grad_x(context, &conv, first, second, out, NULL)
+                           : chanconv_conv_grad_kernel(context, &conv, first, second, out, NULL)) == CHANCONV_OK);
+        CHECK(out[0] != out[0]);
+        CHECK((int64_t)counter.peak <= plan.workspace_bytes + 128 * counter.calls);
+        chanconv_context_destroy(context);
+    }
+}
+
 static void *call_on_small_stack(void *data)
 {
     (void)data;
     struct problem p = problem_of(&large, CHANCONV_F64);
     CHECK(make_problem(&p));
-    for (p.conv.algorithm = CHANCONV_AUTO; p.conv.algorithm <= CHANCONV_IM2COL; p.conv.algorithm += CHANCONV_IM2COL) {
+    const chanconv_algorithm algorithms[] = {CHANCONV_AUTO, CHANCONV_WINOGRAD, CHANCONV_FFT, CHANCONV_IM2COL};
+    for (int j = 0; j < 4; j++) {
+        take_algorithm(&p, algorithms[j]);
         for (int i = 0; i < PASSES; i++) {
             check_pass(NULL, &p, &passes[i], GUARD_END);
         }
@@ -497,6 +549,7 @@ int main(void)
     }
     test_failing_allocations();
     test_workspace();
+    test_workspace_of_nan();
     test_null_pointers();
     chanconv_context_destroy(three);
     chanconv_context_destroy(hosted);
