@@ -216,7 +216,17 @@ class SciPy(Engine):
             return self.signal.correlate(plane, kernel, "same")
 
 
-PEERS = (TorchChannelsLast, TorchContiguous, OnnxRuntime, OpenCV, SciPy)
+class SciPyTiles(SciPy):
+    """scipy.signal.oaconvolve for planes: Fourier transforms of tiles, whose results are added where they overlap."""
+
+    name = "scipy-oa"
+
+    def _correlate(self, plane, kernel, threads):
+        with self.fft.set_workers(threads):
+            return self.signal.oaconvolve(plane, kernel[::-1, ::-1], "same")
+
+
+PEERS = (TorchChannelsLast, TorchContiguous, OnnxRuntime, OpenCV, SciPy, SciPyTiles)
 
 
 def installed(names, say=print):

@@ -96,8 +96,9 @@ def set_precision(precision):
     Parameters
     ----------
     precision : {"fast", "strict"}
-        "strict" keeps ``algorithm="auto"`` from algorithms that lose accuracy against the direct sum (Winograd).
-        At first it is what ``CHANCONV_PRECISION`` says, else "fast".
+        "strict" keeps ``algorithm="auto"`` from algorithms that lose accuracy against the direct sum (Winograd,
+        Fourier transforms), and forbids these where they are asked for. At first the precision is what
+        ``CHANCONV_PRECISION`` says, else "fast".
     """
     global _of_process
     _of_process = _checked(precision)

@@ -245,7 +245,7 @@ typedef enum chanconv_algorithm {
     CHANCONV_GEMM,            /* blocked matrix product; im2col tile by tile, never written out */
     CHANCONV_DIRECT,          /* depthwise and plane kernels */
     CHANCONV_WINOGRAD,
-    CHANCONV_FFT,
+    CHANCONV_FFT,             /* planes and channels one by one, with large kernels: Fourier transforms of tiles */
     CHANCONV_IM2COL,          /* the textbook: the im2col matrix of an image, one product, col2im */
     CHANCONV_ALGORITHM_COUNT
 } chanconv_algorithm;

@@ -504,7 +504,7 @@ static int64_t fft_bytes(const struct correlation *c, int threads)
     return max64(job_bytes(&job) + threads * again_bytes(&job, threads), direct);
 }
 
-static const struct correlator correlator = {fft_correlate, fft_bytes};
+static const struct correlator correlator = {.correlate = fft_correlate, .bytes = fft_bytes};
 
 /* ---- Gradient of the kernel ------------------------------------------------------------------------------------------- */
 

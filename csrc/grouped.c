@@ -225,7 +225,7 @@ static int64_t correlate_bytes(const struct correlation *c, int threads)
     return grouped_bytes(&d, threads);
 }
 
-static const struct correlator correlator = {grouped_correlate, correlate_bytes};
+static const struct correlator correlator = {.correlate = grouped_correlate, .bytes = correlate_bytes};
 
 /* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
 

@@ -100,6 +100,15 @@ def test_expected_is_the_convolution_and_its_adjoints(bench, geometry):
     assert np.vdot(bench.check.expected(grad_kernel), forward.kernel) == pytest.approx(inner, abs=1e-10)
 
 
+@pytest.mark.parametrize("what", ["forward", "grad_x", "grad_kernel"])
+def test_expected_of_planes_with_large_kernels(bench, what):
+    layer = bench.layers.Layer("any", n=1, h=70, w=81, c=1, k=1, kernel=33, padding=11)
+    problem = bench.layers.Problem.random(layer, what, "float64")
+    by_taps = {"forward": bench.check._forward, "grad_x": bench.check._grad_x,
+               "grad_kernel": bench.check._grad_kernel}[what](problem)
+    np.testing.assert_allclose(bench.check.expected(problem), by_taps, rtol=0, atol=1e-10)
+
+
 def test_layers_are_what_they_say(bench):
     sizes = {layer.name: layer for layer in bench.layers.LAYERS}
     assert len(sizes) == len(bench.layers.LAYERS)

@@ -9,7 +9,7 @@ import pytest
 import chanconv
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "HACKING.md", "CHANGELOG.md", "benchmarks/README.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "HACKING.md", "CHANGELOG.md", "benchmarks/README.md", "docs/accuracy.md")]
 SUFFIXES = (".py", ".pyx", ".c", ".h", ".md", ".toml")
 MADE = {"examples/output"}  # by the programs that the documents speak of
 

@@ -63,6 +63,30 @@ def test_filters_draws_the_contact_sheet(tmp_path):
     assert min(picture_size(tmp_path / "filters.png")) > 600
 
 
+def test_psf_restores_what_it_blurred(tmp_path):
+    pytest.importorskip("matplotlib")
+    printed, _ = run("psf", "--iterations", 16, "--output", tmp_path)
+    algorithms = re.findall(r"^ *\d+x\d+ +(\w+) +[\d.]+ ms +[\d.]+ ms$", printed, re.MULTILINE)
+    assert (algorithms[0], algorithms[-1]) == ("direct", "fft")
+    blurred, *restored = (float(x) for x in re.findall(r"(?:noise|steps) +error ([\d.]+)", printed))
+    assert blurred > restored[0] > restored[1] > 0
+    assert min(picture_size(tmp_path / "psf.png")) > 600
+
+
+def test_blur_and_its_adjoint(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    psf = load("psf")
+    kernel = psf.shaken_camera(31).astype(np.float64)
+    assert kernel.sum() == pytest.approx(1)
+    assert kernel.min() >= 0
+    point = np.zeros((1, 80, 80))
+    point[0, 40, 41] = 1
+    np.testing.assert_allclose(psf.blur(point, kernel)[0, 25:56, 26:57], kernel, rtol=0, atol=1e-15)
+    a, b = np.random.default_rng(0).random((2, 1, 70, 80))
+    assert np.sum(psf.blur(a, kernel) * b) == pytest.approx(np.sum(a * psf.blur_adjoint(b, kernel)))
+
+
 def test_the_digits_are_those_of_the_description(digits):
     with np.load(EXAMPLES / "data" / "digits.npz") as file:
         images, labels = file["images"], file["labels"]

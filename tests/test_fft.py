@@ -24,7 +24,7 @@ def by_matrices(pass_, problem, arrays):
     x, kernel, bias, grad = arrays
     pads = reference.explicit_padding(problem.padding, x.shape[1:3], kernel.shape[:2], 1, 1)
     padded = reference.pad_plane(np.moveaxis(x, -1, 1), pads, problem.padding_mode)
-    rows, oh, ow = range(problem.kh), *grad.shape[1:3]
+    rows, oh = range(problem.kh), grad.shape[1]
     windows = np.lib.stride_tricks.sliding_window_view(padded, problem.kw, axis=3)  # n, c, row, ow, tap
     if pass_ == "forward":
         y = sum(np.einsum("ncijs,sc->nijc", windows[:, :, r : r + oh], kernel[r, :, 0]) for r in rows)
