@@ -22,7 +22,7 @@ OPTIONS = {"padding": "same", "padding_mode": "reflect"}
 
 
 def shaken_camera(size, seed=3):
-    """The path of a point of light while the shutter is open, of sum 1: a random walk with inertia, a little out of focus."""
+    """The path of a point of light while the shutter is open, of sum 1: it swings about, a little out of focus."""
     rng = np.random.default_rng(seed)
     velocity = np.cumsum(rng.standard_normal((2000, 2)), 0)
     path = np.cumsum(velocity - velocity.mean(0), 0)

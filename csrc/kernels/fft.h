@@ -2,10 +2,10 @@
  *
  * The discrete Fourier transform of the columns of a panel. struct kernels (internal.h) has the contracts.
  *
- * A panel is `size` rows of one complex vector each, its real parts and then its imaginary parts: columns lie across the
- * vector, so that a transform is the arithmetic of one column and shuffles nothing. With w = exp(-2 pi i / size)
+ * A panel is `size` rows of one complex vector each, its real parts and then its imaginary parts: columns lie across
+ * the vector, so that a transform is the arithmetic of one column and shuffles nothing. With w = exp(-2 pi i / size)
  *
- *     forward    Z[f] = sum over j of z[j] w^(f j)                     frequencies come out in the order of their digits
+ *     forward    Z[f] = sum over j of z[j] w^(f j)                   frequencies come out in the order of their digits
  *     inverse    z[j] = sum over f of Z[f] w^(-f j)                    and are taken in that order: nothing sorts them
  *
  * Forward, a step cuts rows of `length` into `radix` rows of a part each: a transform of radix values length / radix
@@ -13,7 +13,7 @@
  * with real and imaginary parts exchanged, before and after, so that there is one set of butterflies.
  */
 
-/* ---- Butterflies: transforms of a few values in registers, in their natural order ---------------------------------- */
+/* ---- Butterflies: transforms of a few values in registers, in their natural order -------------------------------- */
 
 INLINE void NAME(dft3)(NAME(vec) re[8], NAME(vec) im[8])
 {
@@ -97,7 +97,7 @@ INLINE void NAME(dft)(NAME(vec) re[8], NAME(vec) im[8], const int radix)
     }
 }
 
-/* ---- Steps ---------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 enum { NAME(FFT_STEPS) = 8 };
 
@@ -129,7 +129,7 @@ INLINE void NAME(twiddle)(NAME(vec) *re, NAME(vec) *im, const REAL w[2])
     *im = a * w[1] + b * w[0];
 }
 
-/* A transform of values `apart` rows from each other, and their twiddle factors w, w^2, ... at w[0], w[turn], ...; plain:
+/* A transform of values `apart` rows from each other, and their twiddle factors: of value q at w[q * turn]; plain:
  * these are 1. */
 INLINE void NAME(fft_butterfly)(NAME(vec) *row, int64_t apart, const REAL *w, int64_t turn, const int radix,
                                 const bool inverse, const bool plain)
@@ -221,7 +221,7 @@ TARGET static void NAME(fft_inverse)(int64_t size, const void *table, void *pane
     NAME(fft_run)(size, table, panel, radix, NAME(fft_radices)(size, radix), true);
 }
 
-/* ---- Products ------------------------------------------------------------------------------------------------------- */
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
 
 /* The last step forward, the product with conj(filter), and the first step back, in registers. */
 INLINE void NAME(fft_middle)(int64_t size, NAME(vec) *panel, const NAME(vec) *filter, const int radix)
@@ -275,7 +275,7 @@ TARGET static void NAME(fft_multiply)(int64_t size, const void *a_, const void *
     }
 }
 
-/* ---- The table of roots --------------------------------------------------------------------------------------------- */
+/* ---- The table of roots ------------------------------------------------------------------------------------------ */
 
 /* exp(-2 pi i j / size) for j = 0 .. size - 1: from the first eighth of the circle, where angles are small. */
 static void NAME(fft_table)(int64_t size, void *table_)
@@ -292,7 +292,7 @@ static void NAME(fft_table)(int64_t size, void *table_)
     }
 }
 
-/* ---- Transposition -------------------------------------------------------------------------------------------------- */
+/* ---- Transposition ----------------------------------------------------------------------------------------------- */
 
 #if VBYTES >> (2 + IS_F64) == 16
 #define LOWER 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
@@ -308,8 +308,8 @@ static void NAME(fft_table)(int64_t size, void *table_)
 #define UPPER 1, 3
 #endif
 
-/* One VL x VL block. Interleaving row i with row i + VL / 2 moves the highest bit of a row's number to the lowest of its
- * column's: after as many rounds as there are bits, rows are columns. */
+/* One VL x VL block. Interleaving row i with row i + VL / 2 moves the highest bit of a row's number to the lowest of
+ * its column's: after as many rounds as there are bits, rows are columns. */
 INLINE void NAME(fft_transpose_block)(const NAME(vec) *src, NAME(vec) *dst)
 {
     NAME(vec) a[16], b[16];
@@ -344,7 +344,7 @@ TARGET static void NAME(fft_transpose)(int64_t blocks, const void *src_, int64_t
     }
 }
 
-/* ---- Pixels in and out ---------------------------------------------------------------------------------------------- */
+/* ---- Pixels in and out ------------------------------------------------------------------------------------------- */
 
 /* Where the columns are not neighbours in memory, or not all there. */
 INLINE NAME(vec) NAME(fft_gather)(const REAL *row, const int64_t *col)
