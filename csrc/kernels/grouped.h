@@ -27,7 +27,7 @@
     case 8 * n + j: \
         return __builtin_shufflevector(v, v, SPREAD(n, j));
 
-INLINE NAME(vec) NAME(spread)(const REAL *x, const int n, const int64_t j)
+INLINE NAME(vec) NAME(within_groups)(const REAL *x, const int n, const int64_t j)
 {
     if (n == NAME(VL)) {
         return x[j] - (NAME(vec)){0};
@@ -92,7 +92,7 @@ INLINE void NAME(group_row)(const REAL *x, int64_t x_pixel, const REAL *w, int64
     PIN_BITS(bits);
     UNROLL for (int p = 0; p < (outputs - 1) * stride + taps; p++, x += x_pixel) {
         if (__builtin_expect(bits >> p & 1, 1)) {
-            NAME(vec) value = NAME(spread)(x, n, j);
+            NAME(vec) value = NAME(within_groups)(x, n, j);
             PIN(value);
             PIN_BITS(x);
             UNROLL for (int s = 0; s < taps; s++) {
@@ -134,7 +134,7 @@ INLINE void NAME(group_tap)(const REAL *x, int64_t step, const REAL *w, int64_t 
     PIN_BITS(bits);
     UNROLL for (int i = 0; i < outputs; i++, x += step) {
         if (__builtin_expect(bits >> i & 1, 1)) {
-            acc[i] += NAME(spread)(x, n, j) * weight;
+            acc[i] += NAME(within_groups)(x, n, j) * weight;
         }
     }
 }
@@ -206,7 +206,7 @@ INLINE void NAME(group_column)(const REAL *x, const REAL *y, int64_t y_pixel, in
         PIN(g[s]);
     }
     UNROLL for (int j = 0; j < block; j++) {
-        NAME(vec) value = NAME(spread)(x, n, first + j);
+        NAME(vec) value = NAME(within_groups)(x, n, first + j);
         PIN(value);
         UNROLL for (int s = 0; s < taps; s++) {
             acc[s][j] += value * g[s];
@@ -266,7 +266,7 @@ INLINE void NAME(any_group_sums_block)(const struct group_sums *t, int64_t first
                     if (col + u < high) {
                         const NAME(vec) g = *(const NAME(vec) *)(y + u * y_pixel);
                         UNROLL for (int j = 0; j < block; j++) {
-                            acc[u][j] += NAME(spread)(x + u * step, n, first + j) * g;
+                            acc[u][j] += NAME(within_groups)(x + u * step, n, first + j) * g;
                         }
                     }
                 }
