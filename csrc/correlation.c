@@ -13,8 +13,7 @@
 
 static void *packed_panel(const struct job *job, int64_t group, const struct panel *panel)
 {
-    const int64_t columns = padded_columns(job->c.kernels, job->c.k);
-    return at(job->b, reduction(job) * (group * columns + panel->first), job->c.kernels->item);
+    return at(job->b, reduction(job) * (group * columns_of_b(job) + panel->first), job->c.kernels->item);
 }
 
 /* Packs steps begin .. end - 1 of a run, tap by tap. */
@@ -38,14 +37,36 @@ static bool pack_run(const struct job *job, int64_t group, const struct panel *p
     return finite;
 }
 
+/* Packs a run, the channels of a tap, as the tiles of few columns read it: [vector][column][lane]. A last vector that
+ * is not whole begins earlier, with zeros for the channels that the one before has. */
+static bool pack_dot(const struct job *job, int64_t group, const struct panel *panel, int64_t run, char *dst)
+{
+    const struct correlation *c = &job->c;
+    const size_t item = c->kernels->item;
+    const int64_t vl = c->kernels->vl, r = run / c->taps[1], s = run % c->taps[1];
+    const char *src = at(c->kernel, group * c->kernel_group + panel->first * c->kernel_k + r * c->kernel_tap[0] +
+                         s * c->kernel_tap[1], item);
+    bool finite = true;
+    for (int64_t step = 0; step < c->x.c; step += vl, dst = at(dst, panel->columns * vl, item)) {
+        const int64_t begin = min64(step, c->x.c - vl);
+        finite &= c->kernels->pack(dst, vl, at(src, begin * c->kernel_c, item), panel->columns, vl, c->kernel_k,
+                                   c->kernel_c);
+        for (int64_t k = 0; k < panel->columns; k++) {
+            memset(at(dst, k * vl, item), 0, (size_t)(step - begin) * item);
+        }
+    }
+    return finite;
+}
+
 /* Packs the steps of a pass of a panel. */
 static void pack_pass(struct job *job, int64_t group, const struct panel *panel, const struct pass *pass, char *dst)
 {
-    const int64_t length = pass->end - pass->begin, width = panel->vectors * job->c.kernels->vl;
+    const int64_t length = job->dot ? run_length_of_b(job) : pass->end - pass->begin;
     bool finite = true;
     for (int64_t i = 0; i < pass->count; i++) {
-        finite &= pack_run(job, group, panel, pass->first + i, pass->begin, pass->end,
-                           at(dst, i * length * width, job->c.kernels->item));
+        char *to = at(dst, i * length * panel_width(job, panel), job->c.kernels->item);
+        finite &= job->dot ? pack_dot(job, group, panel, pass->first + i, to)
+                           : pack_run(job, group, panel, pass->first + i, pass->begin, pass->end, to);
     }
     if (!finite) {
         atomic_store_explicit(&job->finite, false, memory_order_relaxed);
@@ -57,28 +78,31 @@ static void pack_panel(void *data, int lane, int64_t i)
 {
     struct job *job = data;
     const int64_t group = i / job->panels;
-    const struct panel panel = panel_at(job->c.kernels, job->c.k, i % job->panels);
+    const struct panel panel = job_panel(job, i % job->panels);
     const struct pass all = {0, job->runs, 0, job->run_length};
     (void)lane;
     pack_pass(job, group, &panel, &all, packed_panel(job, group, &panel));
 }
 
-static int64_t prepared_elements(const struct correlation *c)
+/* Runs in a row of taps lie one after the other in a panel, so that it does not matter whether the plan merges them. */
+static struct job job_of_kernel(const struct correlation *c)
 {
-    return c->groups * c->taps[0] * c->taps[1] * c->x.c * padded_columns(c->kernels, c->k);
+    struct job job = {.c = *c, .runs = c->taps[0] * c->taps[1], .run_length = c->x.c};
+    plan_columns(&job);
+    return job;
 }
 
 int64_t prepared_correlation_bytes(const struct correlation *c)
 {
-    const int64_t panels = prepared_elements(c) * (int64_t)c->kernels->item;
+    const struct job job = job_of_kernel(c);
+    const int64_t panels = c->groups * reduction(&job) * columns_of_b(&job) * (int64_t)c->kernels->item;
     return (int64_t)sizeof(struct prepared) + ceil_div(panels, CACHE_LINE) * CACHE_LINE;
 }
 
-/* Runs in a row of taps lie one after the other in a panel, so that it does not matter whether the plan merges them. */
 void prepare_correlation(const struct correlation *c, struct prepared *prepared)
 {
-    struct job job = {.c = *c, .runs = c->taps[0] * c->taps[1], .run_length = c->x.c, .b = prepared + 1,
-                      .panels = panel_count(c->kernels, c->k)};
+    struct job job = job_of_kernel(c);
+    job.b = prepared + 1;
     atomic_init(&job.finite, true);
     for (int64_t i = 0; i < c->groups * job.panels; i++) {
         pack_panel(&job, 0, i);
@@ -88,9 +112,10 @@ void prepare_correlation(const struct correlation *c, struct prepared *prepared)
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
 
-/* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x. */
+/* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x and read the same band. */
 struct span {
     int64_t col, cols, first_tap, end_tap;
+    struct band band;
 };
 
 /* A block of work: outputs row .. row + rows - 1, col .. col + cols - 1 of image n, and some panels of a group. */
@@ -98,7 +123,7 @@ struct block {
     int64_t n, group, row, rows, col, cols, panel, panels;
     int64_t spans;
     struct span span[SPANS_MAX];
-    struct band band;
+    const char *ahead;          /* what the output at row 0, column 0 of a block to come reads, or NULL */
 };
 
 /* The taps of an axis that meet x for output i, from *first to *end - 1. */
@@ -110,19 +135,14 @@ static void valid_taps(const struct correlation *c, int axis, int64_t i, int64_t
     *end = start < size ? max64(min64(ceil_div(size - start, d), taps), *first) : *first;
 }
 
-/* Splits the columns of a block where the set of taps on x changes. */
-static void list_spans(const struct job *job, struct block *block)
+/* Splits the columns of a block, one span, where the set of taps on x changes. */
+static void list_clipped_spans(const struct job *job, struct block *block)
 {
-    struct span all = {block->col, block->cols, 0, job->c.taps[1]};
-    block->span[0] = all;
-    block->spans = 1;
-    if (!job->clip_columns) {
-        return;
-    }
+    const struct band band = block->span[0].band;
     block->spans = 0;
     for (int64_t col = block->col; col < block->col + block->cols; col++) {
         struct span *last = &block->span[max64(block->spans - 1, 0)];
-        struct span one = {.col = col, .cols = 1};
+        struct span one = {.col = col, .cols = 1, .band = band};
         valid_taps(&job->c, 1, col, &one.first_tap, &one.end_tap);
         if (block->spans > 0 && last->first_tap == one.first_tap && last->end_tap == one.end_tap) {
             last->cols++;
@@ -132,12 +152,85 @@ static void list_spans(const struct job *job, struct block *block)
     }
 }
 
+/* The height of the tiles along a row of outputs. Rows of A a multiple of 4 KiB apart fall on the same few lines of the
+ * first-level cache: then 8 at most. */
+static int64_t tile_rows(const struct job *job, const struct panel *panel, int64_t a_row)
+{
+    const struct kernels *kernels = job->c.kernels;
+    const int64_t most = job->dot ? kernels->dot_rows[panel->columns] : tallest(kernels, panel);
+    return a_row * (int64_t)kernels->item % 4096 == 0 ? min64(most, 8) : most;
+}
+
+/* Columns of a block at either edge, in whole tiles, that have taps outside x. */
+static void edge_columns(const struct job *job, const struct block *block, int64_t edge[2])
+{
+    const struct correlation *c = &job->c;
+    const struct panel panel = job_panel(job, 0);
+    const int64_t tiles = ceil_div(block->cols, tile_rows(job, &panel, c->stride[1] * c->x.pixel));
+    const int64_t whole = ceil_div(block->cols, tiles), reach = (c->taps[1] - 1) * c->dilation[1] + 1;
+    const int64_t first = max64(ceil_div(max64(-c->origin[1], 0), c->stride[1]), 0);
+    const int64_t end = max64(c->x.w - reach - c->origin[1] + c->stride[1], 0) / c->stride[1];
+    edge[0] = ceil_div(min64(max64(first - block->col, 0), block->cols), whole) * whole;
+    edge[1] = ceil_div(min64(max64(block->col + block->cols - end, 0), block->cols), whole) * whole;
+}
+
+/* Takes x for a block as one span: in place or copied. */
+static void take_one_span(const struct job *job, const struct image *x, struct block *block, bool copy, void *scratch)
+{
+    const struct window window = block_window(job, block->row, block->rows, block->col, block->cols);
+    block->spans = 1;
+    block->span[0] = (struct span){
+        block->col, block->cols, 0, job->c.taps[1], take_band(x, block->n, &window, copy, scratch),
+    };
+}
+
+/* Takes x for a block in place but for its edges, which are copied. Returns whether that leaves anything in place. Only
+ * few columns do so little with x that the copy of all of it counts for more than the edges' own tiles. */
+static bool take_edges(const struct job *job, const struct image *x, struct block *block, char *scratch)
+{
+    int64_t edge[2], col = block->col;
+    if (!job->dot || job->copy_all) {
+        return false;
+    }
+    edge_columns(job, block, edge);
+    const int64_t middle = block->cols - edge[0] - edge[1], cols[3] = {edge[0], middle, edge[1]};
+    if (middle < (job->c.taps[1] - 1) * job->c.dilation[1] + 1) {
+        return false;
+    }
+    block->spans = 0;
+    for (int i = 0; i < 3; i++) {
+        if (cols[i] > 0) {
+            const struct window window = block_window(job, block->row, block->rows, col, cols[i]);
+            block->span[block->spans++] = (struct span){
+                col, cols[i], 0, job->c.taps[1], take_band(x, block->n, &window, i != 1, scratch),
+            };
+            scratch = i == 1 ? scratch : at(scratch, band_elements(x, &window), x->item);
+            col += cols[i];
+        }
+    }
+    return true;
+}
+
+/* Cuts the columns of a block into spans and finds x for them; scratch: room for a copy of it all. */
+static void take_spans(const struct job *job, const struct image *x, struct block *block, void *scratch)
+{
+    const struct window window = block_window(job, block->row, block->rows, block->col, block->cols);
+    const bool copy = job->copy_all || (job->copy && !inside(x, &window));
+    if (!copy || window.top < 0 || window.bottom > x->h || !take_edges(job, x, block, scratch)) {
+        take_one_span(job, x, block, copy, scratch);
+    }
+    if (job->clip_columns) {
+        list_clipped_spans(job, block);
+    }
+}
+
 /* The runs of a pass that meet x in rows first .. end - 1 of taps and the span's columns: where they start, from the first
  * tap of an output pixel and from the top of a panel. Returns how many. */
-static int64_t list_segments(const struct job *job, const struct band *band, const struct pass *pass, int64_t b_row,
-                             int64_t first, int64_t end, const struct span *span, struct segment *segment)
+static int64_t list_segments(const struct job *job, const struct pass *pass, int64_t b_row, int64_t first, int64_t end,
+                             const struct span *span, struct segment *segment)
 {
-    const int64_t b_first = job->streamed && !job->in_place ? pass->first * job->run_length + pass->begin : 0;
+    const struct band *band = &span->band;
+    const int64_t b_first = job->streamed && !job->in_place ? pass->first * run_length_of_b(job) + pass->begin : 0;
     const struct correlation *c = &job->c;
     const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
     int64_t count = 0;
@@ -145,10 +238,24 @@ static int64_t list_segments(const struct job *job, const struct band *band, con
         const int64_t r = run / runs_in_row, s = run % runs_in_row;
         if (r >= first && r < end && (job->merged || (s >= span->first_tap && s < span->end_tap))) {
             segment[count].a = r * c->dilation[0] * band->row + s * c->dilation[1] * band->pixel + pass->begin;
-            segment[count++].b = (run * job->run_length + pass->begin - b_first) * b_row;
+            segment[count++].b = (run * run_length_of_b(job) + pass->begin - b_first) * b_row;
         }
     }
     return count;
+}
+
+/* Fetches, while a tile is computed, what the same outputs of a block to come add to what the row above them reads. */
+static void fetch_ahead(const struct job *job, const struct block *block, int64_t i, int64_t col, int64_t cols)
+{
+    const struct correlation *c = &job->c;
+    const int64_t pixel = c->column ? c->column : c->stride[1] * c->x.pixel;
+    const int64_t bytes = cols * pixel * (int64_t)c->x.item, row = i * c->stride[0] + (c->taps[0] - 1) * c->dilation[0];
+    for (int64_t r = 0; r < min64(c->stride[0], c->taps[0]); r++) {
+        const char *x = at(block->ahead, (row - r) * c->x.row + col * pixel, c->x.item);
+        for (int64_t j = 0; j < bytes; j += CACHE_LINE) {
+            __builtin_prefetch(x + j, 0, 2);
+        }
+    }
 }
 
 /* The tiles along a span of output row i, for one panel and pass. */
@@ -157,11 +264,10 @@ static void run_span(const struct job *job, const struct block *block, int64_t i
 {
     const struct correlation *c = &job->c;
     const struct kernels *kernels = c->kernels;
-    const struct band *band = &block->band;
-    /* Rows of A a multiple of 4 KiB apart fall on the same few lines of the first-level cache: then 8 at most. */
-    const bool alias = tile->a_row * (int64_t)kernels->item % 4096 == 0;
-    const int64_t tallest_tile = alias ? min64(tallest(kernels, panel), 8) : tallest(kernels, panel);
-    const int64_t tiles = ceil_div(span->cols, tallest_tile);
+    const struct band *band = &span->band;
+    tile_fn *const *functions = job->dot ? kernels->dots[panel->columns] : kernels->tile[panel->vectors];
+    tile->a_row = c->column ? c->column : c->stride[1] * band->pixel;
+    const int64_t tiles = ceil_div(span->cols, tile_rows(job, panel, tile->a_row));
     const int64_t rows = span->cols / tiles, taller = span->cols % tiles; /* split evenly */
     const int64_t x_row = i * c->stride[0] + c->origin[0] - band->top;
     int64_t col = span->col;
@@ -171,7 +277,10 @@ static void run_span(const struct job *job, const struct block *block, int64_t i
                      kernels->item);
         tile->c = at(c->y, block->n * c->y_image + i * c->y_row + col * c->y_pixel + block->group * c->y_group +
                      panel->first, kernels->item);
-        kernels->tile[panel->vectors][mr](tile);
+        if (block->ahead && panel->first == 0) {
+            fetch_ahead(job, block, i - block->row, col - block->col, mr);
+        }
+        functions[mr](tile);
         col += mr;
     }
 }
@@ -182,8 +291,8 @@ static void run_panel(const struct job *job, const struct block *block, const st
     const struct correlation *c = &job->c;
     struct segment segment[SEGMENTS_MAX];
     struct tile tile = {
-        .length = pass->end - pass->begin, .a_row = c->column ? c->column : c->stride[1] * block->band.pixel, .a_col = 1,
-        .b = b, .b_row = job->in_place ? c->kernel_c : panel->vectors * c->kernels->vl,
+        .length = pass->end - pass->begin, .a_col = 1,
+        .b = b, .b_row = job->in_place ? c->kernel_c : panel_width(job, panel),
         .c_row = c->y_pixel, .bias = last ? bias : NULL, .columns = panel->columns, .accumulate = !first,
     };
     tile.segment = segment;
@@ -194,7 +303,7 @@ static void run_panel(const struct job *job, const struct block *block, const st
         }
         for (int64_t s = 0; s < block->spans; s++) {
             const struct span *span = &block->span[s];
-            tile.segments = list_segments(job, &block->band, pass, tile.b_row, first_tap, end_tap, span, segment);
+            tile.segments = list_segments(job, pass, tile.b_row, first_tap, end_tap, span, segment);
             if (tile.segments > 0 || first || tile.bias) {
                 run_span(job, block, i, span, &tile, panel);
             }
@@ -263,22 +372,26 @@ static void run_block(struct job *job, const struct block *block, void *stream)
         const struct pass pass = pass_at(job, i);
         for (int64_t p = block->panel; p < end; p++) {
             _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
-            const struct panel panel = panel_at(c->kernels, c->k, p);
+            const struct panel panel = job_panel(job, p);
             const void *bias = panel_bias(job, block, &panel, buffer);
             const void *b = panel_of_pass(job, block->group, &panel, &pass, stream);
             run_panel(job, block, &pass, &panel, b, i == 0, i == passes - 1, bias);
         }
     }
     if (c->activation.kind != CHANCONV_IDENTITY) {
-        const struct panel last = panel_at(c->kernels, c->k, end - 1);
-        activate(job, block, panel_at(c->kernels, c->k, block->panel).first, last.first + last.columns);
+        const struct panel last = job_panel(job, end - 1);
+        activate(job, block, job_panel(job, block->panel).first, last.first + last.columns);
     }
 }
 
-/* Block i: panels fastest, then columns, rows, groups, images. */
-static void run_unit(void *data, int lane, int64_t i)
+static int64_t units_of(const struct job *job)
 {
-    struct job *job = data;
+    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
+}
+
+/* Block i: panels fastest, then columns, rows, groups, images. */
+static struct block block_at(const struct job *job, int64_t i)
+{
     const struct correlation *c = &job->c;
     const int64_t p = i % job->panel_blocks, col = i / job->panel_blocks % job->col_blocks;
     const int64_t row = i / job->panel_blocks / job->col_blocks % job->row_blocks;
@@ -290,21 +403,37 @@ static void run_unit(void *data, int lane, int64_t i)
         .panel = job->panels * p / job->panel_blocks,
     };
     block.panels = job->panels * (p + 1) / job->panel_blocks - block.panel;
-    const struct window window = block_window(job, block.row, block.rows, block.col, block.cols);
-    list_spans(job, &block);
-    struct image x = c->x;
-    x.data = at(x.data, block.group * c->x_group, x.item);
+    return block;
+}
+
+/* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few columns,
+ * as they do so little with x that waiting for it takes a good part of the time; others lose by it. */
+static const char *ahead_of(const struct job *job, int64_t i)
+{
+    const struct correlation *c = &job->c;
+    const int64_t next = i + job->threads * job->panel_blocks;
+    if (!job->dot || next >= units_of(job)) {
+        return NULL;
+    }
+    const struct block block = block_at(job, next);
+    const int64_t column = c->column ? block.col * c->column : (block.col * c->stride[1] + c->origin[1]) * c->x.pixel;
+    return at(c->x.data, block.n * c->x.image + block.group * c->x_group +
+              (block.row * c->stride[0] + c->origin[0]) * c->x.row + column, c->x.item);
+}
+
+static void run_unit(void *data, int lane, int64_t i)
+{
+    struct job *job = data;
+    struct block block = block_at(job, i);
+    struct image x = job->c.x;
+    x.data = at(x.data, block.group * job->c.x_group, x.item);
     void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
-    block.band = take_band(&x, block.n, &window, job->copy, scratch);
+    take_spans(job, &x, &block, scratch);
+    block.ahead = ahead_of(job, i);
     run_block(job, &block, at(scratch, job->band_elements, x.item));
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------------- */
-
-static int64_t units_of(const struct job *job)
-{
-    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
-}
 
 /* Runs the job, unless it clips and the kernel turns out not to be finite. When streamed that shows only afterwards: then
  * what has been written is wrong. */

@@ -17,8 +17,10 @@ struct job {
     struct correlation c;
     bool clip;                  /* taps on rows of zeros are left out */
     bool clip_columns;          /* ... and those on columns of zeros */
-    bool copy;                  /* rows of x go through a band */
+    bool copy;                  /* x is copied to bands where blocks reach over its edge */
+    bool copy_all;              /* ... and everywhere: its pixels lie apart */
     bool merged;                /* a row of taps is one run of x, taps[1] * c long */
+    bool dot;                   /* columns are so few that the reduction lies across the vector, see kernels/dot.h */
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
     int64_t rows, cols;         /* outputs of a block */
     int64_t row_blocks, col_blocks, panel_blocks;
@@ -37,14 +39,42 @@ struct pass {
     int64_t first, count, begin, end;
 };
 
+/* Plans how B is cut into panels. */
+void plan_columns(struct job *job);
+
 /* Plans a correlation for so many threads; clip: taps on zeros may be left out. */
 struct job plan_correlation(const struct correlation *correlation, int threads, bool clip);
 
 int64_t pass_count(const struct job *job);
 struct pass pass_at(const struct job *job, int64_t i);
 
-/* Steps of the whole reduction. */
-static inline int64_t reduction(const struct job *job) { return job->runs * job->run_length; }
+/* Steps of a run in B: when dot, of whole vectors. */
+static inline int64_t run_length_of_b(const struct job *job)
+{
+    const int64_t vl = job->dot ? job->c.kernels->vl : 1;
+    return ceil_div(job->run_length, vl) * vl;
+}
+
+/* Steps of the whole reduction, as B has them; columns of B. */
+static inline int64_t reduction(const struct job *job) { return job->runs * run_length_of_b(job); }
+
+static inline int64_t columns_of_b(const struct job *job)
+{
+    return job->dot ? job->c.k : padded_columns(job->c.kernels, job->c.k);
+}
+
+/* Panel i of B: whole vectors of columns or, when dot, a few columns. */
+static inline struct panel job_panel(const struct job *job, int64_t i)
+{
+    const struct panel few = {i * DOT_COLUMNS, min64(job->c.k - i * DOT_COLUMNS, DOT_COLUMNS), 0};
+    return job->dot ? few : panel_at(job->c.kernels, job->c.k, i);
+}
+
+/* Elements of B from one step of a panel to the next. */
+static inline int64_t panel_width(const struct job *job, const struct panel *panel)
+{
+    return job->dot ? panel->columns : panel->vectors * job->c.kernels->vl;
+}
 
 /* The part of x that a block of outputs reads, clipped as the job is. */
 struct window block_window(const struct job *job, int64_t row, int64_t rows, int64_t col, int64_t cols);

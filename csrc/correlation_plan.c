@@ -105,8 +105,7 @@ static void flatten(struct correlation *c)
 /* Bytes of a group's kernels, packed. */
 static int64_t kernel_bytes(const struct job *job)
 {
-    const struct correlation *c = &job->c;
-    return reduction(job) * padded_columns(c->kernels, c->k) * (int64_t)c->kernels->item;
+    return reduction(job) * columns_of_b(job) * (int64_t)job->c.kernels->item;
 }
 
 /* Bytes of x that a block works on: its window, or where that is not copied and large, what one pass reads of it. */
@@ -154,16 +153,56 @@ static void spread(struct job *job)
     job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
 }
 
+/* ---- Few columns ---- */
+
+/* With columns across the vector a tile one vector wide runs at about 3/4 of the others' speed; with the reduction
+ * across it the lanes of every sum have to be added up. */
+static double columns_cost(const struct correlation *c)
+{
+    const double tile = c->k > c->kernels->vl ? 1 : 1.3;
+    return tile * (double)(c->taps[0] * c->taps[1] * c->x.c * ceil_div(c->k, c->kernels->vl));
+}
+
+static double dot_cost(const struct correlation *c)
+{
+    return (double)c->k * (1.1 * (double)(c->taps[0] * c->taps[1] * ceil_div(c->x.c, c->kernels->vl)) + 6);
+}
+
+static bool prefers_dot(const struct correlation *c)
+{
+    return c->x.c >= c->kernels->vl && c->x.c <= PASS_STEPS && dot_cost(c) < columns_cost(c);
+}
+
+double correlation_cost(const struct correlation *c) { return prefers_dot(c) ? dot_cost(c) : columns_cost(c); }
+
+void plan_columns(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    job->dot = prefers_dot(c);
+    job->panels = job->dot ? ceil_div(c->k, DOT_COLUMNS) : panel_count(c->kernels, c->k);
+}
+
+void correlation_tile(const struct correlation *c, int32_t tile[2])
+{
+    const struct job job = {.c = *c, .dot = prefers_dot(c)};
+    const struct panel panel = job_panel(&job, 0);
+    tile[0] = (int32_t)(job.dot ? c->kernels->dot_rows[panel.columns] : tallest(c->kernels, &panel));
+    tile[1] = (int32_t)panel_width(&job, &panel);
+}
+
 /* Whether the kernel lies in memory as a matrix [taps * c][k] of whole vectors, as a tile reads it. */
 static bool is_readable_kernel(const struct correlation *c)
 {
-    return c->kernel_k == 1 && c->k % c->kernels->vl == 0 &&
+    return !prefers_dot(c) && c->kernel_k == 1 && c->k % c->kernels->vl == 0 &&
            (c->taps[1] == 1 || c->kernel_tap[1] == c->x.c * c->kernel_c) &&
            (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
 }
 
 static int64_t widest_panel(const struct job *job)
 {
+    if (job->dot) {
+        return min64(job->c.k, DOT_COLUMNS);
+    }
     const struct panel last = panel_at(job->c.kernels, job->c.k, job->panels - 1);
     return max64(last.vectors, min64(job->panels, 2)) * job->c.kernels->vl;
 }
@@ -174,10 +213,25 @@ static void plan_runs(struct job *job)
     struct correlation *c = &job->c;
     const struct window all = block_window(job, 0, c->oh, 0, c->ow);
     const bool dense = c->x.pixel == c->x.c;
-    job->copy = !c->column && (!inside(&c->x, &all) || (!dense && c->taps[1] > 1 && c->dilation[1] == 1));
-    job->merged = c->taps[1] == 1 || (c->dilation[1] == 1 && (dense || job->copy));
+    const bool neighbours = !job->dot && c->taps[1] > 1 && c->dilation[1] == 1;
+    job->copy_all = !c->column && !dense && neighbours;
+    job->copy = job->copy_all || (!c->column && !inside(&c->x, &all));
+    job->merged = c->taps[1] == 1 || (neighbours && (dense || job->copy));
     job->runs = c->taps[0] * (job->merged ? 1 : c->taps[1]);
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
+}
+
+static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
+
+static int64_t runs_per_pass(const struct job *job)
+{
+    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
+}
+
+/* Steps of B in the longest pass. */
+static int64_t pass_steps(const struct job *job)
+{
+    return job->dot ? min64(job->runs, runs_per_pass(job)) * run_length_of_b(job) : min64(reduction(job), PASS_STEPS);
 }
 
 /* How B is read: prepared by somebody else, packed before, packed by and by, or in place. */
@@ -190,8 +244,8 @@ static void plan_panels(struct job *job)
     job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
     job->in_place = job->streamed && !job->copy && !job->clip && is_readable_kernel(c) &&
                     c->oh * c->ow <= PIXELS_IN_PLACE;
-    job->panel_elements = job->streamed && !job->in_place ? min64(reduction(job), PASS_STEPS) * widest_panel(job) : 0;
-    job->packed_elements = job->streamed ? 0 : c->groups * reduction(job) * padded_columns(c->kernels, c->k);
+    job->panel_elements = job->streamed && !job->in_place ? pass_steps(job) * widest_panel(job) : 0;
+    job->packed_elements = job->streamed ? 0 : c->groups * reduction(job) * columns_of_b(job);
 }
 
 struct job plan_correlation(const struct correlation *correlation, int threads, bool clip)
@@ -202,7 +256,7 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     job.clip = clip && c->x.mode == CHANCONV_ZEROS && reaches_outside(c);
     job.clip_columns = job.clip && c->taps[1] > 1 && 2 * c->taps[1] < SPANS_MAX &&
                        c->dilation[1] >= SPAN_PIXELS * c->stride[1];
-    job.panels = panel_count(c->kernels, c->k);
+    plan_columns(&job);
     plan_runs(&job);
     fit_block(&job);
     spread(&job);
@@ -231,13 +285,6 @@ double correlation_flops(const struct correlation *c)
 }
 
 /* ---- Passes -------------------------------------------------------------------------------------------------------- */
-
-static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
-
-static int64_t runs_per_pass(const struct job *job)
-{
-    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
-}
 
 int64_t pass_count(const struct job *job)
 {

@@ -424,6 +424,11 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
     const struct panel panel = panel_at(kernels, columns, 0);
     plan->tile[0] = (int32_t)tallest(kernels, &panel);
     plan->tile[1] = (int32_t)(panel.vectors * kernels->vl);
+    if (pass == CHANCONV_FORWARD) {
+        const struct arrays none = {0};
+        const struct correlation c = forward_correlation(g, &none);
+        correlation_tile(&c, plan->tile);
+    }
     plan->workspace_bytes = pass == CHANCONV_FORWARD  ? forward_bytes(g, plan->threads)
                             : pass == CHANCONV_GRAD_X ? gradient_of_x_bytes(g, plan->threads, &product)
                                                       : kernel_gradient_bytes(g, plan->threads);

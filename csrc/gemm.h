@@ -128,6 +128,12 @@ bool reaches_outside(const struct correlation *correlation);
 /* Multiplications and additions, taps on padding included. */
 double correlation_flops(const struct correlation *correlation);
 
+/* What correlate() takes for an output pixel, in multiplications and additions of vectors. */
+double correlation_cost(const struct correlation *correlation);
+
+/* Rows and columns of its register tile. */
+void correlation_tile(const struct correlation *correlation, int32_t tile[2]);
+
 /* The activation on `cols` pixels of `channels` channels, `pixel` elements apart. */
 void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
                   int64_t channels, int64_t pixel);
@@ -176,6 +182,12 @@ int64_t spread_gradient_bytes(const struct geometry *geometry);
 chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,
                                 const void *x, void *grad_kernel);
 int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads);
+
+/* The same for few kernels (narrow_gradient.c). */
+bool prefers_narrow_gradient(const struct geometry *geometry);
+chanconv_status narrow_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,
+                                const void *x, void *grad_kernel);
+int64_t narrow_gradient_bytes(const struct geometry *geometry, int threads);
 
 #pragma GCC visibility pop
 

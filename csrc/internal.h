@@ -96,6 +96,7 @@ struct tile {
 typedef void tile_fn(const struct tile *tile);
 
 enum { MR_MAX = 14, NV_MAX = 4 }; /* of any instruction set */
+enum { DOT_COLUMNS = 4, DOT_SUMS = 24 }; /* of a tile of `dots` */
 
 /* A strip of a depthwise correlation: `outputs` (fixed by the function) neighbours of one row of y,
  *     y[i][c] = bias[c] + sum over r < rows, s < taps of
@@ -268,6 +269,17 @@ struct fft_target {
     int64_t rows, cols;
 };
 
+/* What some output pixels read, side by side:
+ *     dst[i * width + (r * runs + s) * length + j] = src[i * pixel + r * row + s * run + j], j < length
+ * for i < pixels, r < rows, s < runs. Reads up to VL - 1 values behind a run, and writes as many behind a patch. */
+struct patches {
+    int64_t pixels, rows, runs, length;
+    const void *src;
+    int64_t pixel, row, run;
+    void *dst;
+    int64_t width;
+};
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -276,10 +288,17 @@ struct kernels {
     int mr_max[NV_MAX + 1]; /* tallest tile by width in vectors, 1 .. nv_max */
     tile_fn *tile[NV_MAX + 1][MR_MAX + 1]; /* by width in vectors and by rows; NULL where there is none */
 
+    /* Tiles of few columns, by columns and by rows: a_col is 1, length at least VL, and a segment of B is
+     * [vector][column][lane]. If length is not a multiple of VL, the last vector holds steps length - VL .. length - 1,
+     * with zeros in B for those that the one before has. */
+    int dot_rows[DOT_COLUMNS + 1]; /* of the tallest, by columns */
+    tile_fn *const (*dots)[MR_MAX + 1];
+
     /* dst[r][0 .. width) = src[r * src_row + j * src_col] for j < columns, 0 from there to width; r < rows. Returns
      * whether all the values were finite. */
     bool (*pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns, int64_t src_row,
                  int64_t src_col);
+    void (*gather)(const struct patches *patches);
     /* dst[i * dst_row + m] = src[m * src_row + i] + bias[m] for i < rows, m < columns; bias may be NULL. */
     void (*put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows, int64_t columns,
                 const void *bias);

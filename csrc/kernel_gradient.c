@@ -205,6 +205,9 @@ static int64_t job_bytes(const struct job *job, int threads)
 
 int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads)
 {
+    if (prefers_narrow_gradient(geometry)) {
+        return narrow_gradient_bytes(geometry, threads);
+    }
     struct job job = {0};
     plan(&job, geometry, threads);
     return job_bytes(&job, threads);
@@ -376,6 +379,9 @@ chanconv_status kernel_gradient(chanconv_context *context, const struct geometry
     if (g->n == 0) {
         memset(grad_kernel, 0, (size_t)count * g->item);
         return CHANCONV_OK;
+    }
+    if (prefers_narrow_gradient(g)) {
+        return narrow_gradient(context, g, grad_y, x, grad_kernel);
     }
     const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)count;
     const int threads = worthwhile_threads(context, flops);

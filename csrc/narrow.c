@@ -33,22 +33,23 @@ struct narrow {
 /* ---- Choice -------------------------------------------------------------------------------------------------------------- */
 
 /* Costs in multiply-adds on vectors, for an output pixel of all the correlations. Turning over an element of x takes about
- * as long as 1.5 of them; a plane is copied as it lies. A tile one vector wide runs at about 3/4 of the others' speed. */
+ * as long as 1.5 of them; a plane is copied as it lies. */
 bool prefers_narrow(const struct correlation *c, int64_t count)
 {
     if (c->groups != 1 || c->k > c->kernels->mr_max[1] || c->stride[0] != 1 || c->stride[1] != 1) {
         return false;
     }
-    double reduction = 0, used = 1;
+    double reduction = 0, others = 0, used = 1;
     for (int64_t i = 0; i < count; i++) {
         if (c[i].taps[0] * c[i].taps[1] > TAPS_MAX) {
             return false;
         }
         reduction += (double)(c[i].taps[0] * c[i].taps[1] * c[i].x.c);
+        others += correlation_cost(&c[i]);
         used = fmin(used, (double)c[i].ow / (double)(c[i].ow + (c[i].taps[1] - 1) * c[i].dilation[1]));
     }
     const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c;
-    return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used < 1.3 * reduction;
+    return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used < others;
 }
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------- */

@@ -216,6 +216,11 @@ BLOCKS = [
     Problem(h=50, w=51, c=64, k=64, groups=4, padding="same"),
     Problem(h=8, w=200, c=200, k=2, padding=3, padding_mode="circular"),
     Problem(h=3, w=20, c=1024, k=17, kh=1, kw=1),  # rows of the matrix 4 KiB apart
+    Problem(n=2, h=60, w=61, c=33, k=3, padding=(0, 1)),
+    Problem(n=2, h=50, w=90, c=19, k=6, padding=2, stride=(2, 1), padding_mode="reflect"),
+    Problem(h=3, w=700, c=130, k=2, kh=1, padding=(0, 3)),
+    Problem(n=3, h=40, w=70, c=64, k=3, kh=1, kw=1, stride=(2, 1)),
+    Problem(n=5, h=30, w=41, c=1, k=6, kh=5, kw=5, padding=2),
     Problem(h=5, w=9, c=9, k=500, padding=1),
     Problem(h=2, w=3, c=40, k=512, kh=2, kw=1),  # few pixels: the kernel is read in place
 ]
@@ -237,6 +242,9 @@ TILES = [
     *(Problem(c=4, k=3, h=4, w=w + 2) for w in (*range(1, 35), 47, 48, 49, 63, 64, 65, 100)),
     *(Problem(c=6, k=k, h=4, w=37, stride=(1, 2), padding=1) for k in range(1, 17)),
     *(Problem(c=1, k=k, h=4, w=41, kw=4, dilation=(1, 2), padding="same") for k in range(1, 17)),
+    *(Problem(c=c, k=k, kh=2, kw=2, h=3, w=6) for c in (8, 16, 17, 31, 32, 40) for k in range(1, 9)),
+    *(Problem(c=19, k=k, h=4, w=w, padding=1) for k in range(1, 5) for w in (*range(1, 16), 40, 53, 67)),
+    *(Problem(c=34, k=6, groups=2, h=5, w=w, kw=4, dilation=2, padding="same", stride=2) for w in (9, 43)),
     *(Problem(c=c, k=c, groups=c, h=5, w=6, padding=1) for c in (2, 3, 8, 16, 17, 31, 33, 65)),
     *(Problem(c=c, k=3 * c, groups=c, h=5, w=6, stride=2) for c in (2, 7, 16)),
     Problem(n=2, c=24, k=40, h=9, w=11, stride=2, padding="same"),

@@ -15,6 +15,7 @@ LARGE = [
     Problem(h=61, w=50, c=19, k=33, stride=(2, 1), padding=2),
     Problem(h=6, w=6, c=130, k=390, padding="same"),
     Problem(n=2, h=12, w=13, c=300, k=40, kh=1, kw=1),
+    Problem(n=2, h=50, w=60, c=37, k=6, padding=1),
     Problem(n=2, h=40, w=41, c=24, k=48, groups=24, padding=1, padding_mode="reflect"),
     Problem(n=2, h=41, w=40, c=41, k=41, groups=41, kh=5, kw=5, stride=2, padding=2),
     Problem(n=2, h=31, w=30, c=33, k=66, groups=33, padding=1),

@@ -129,6 +129,40 @@ TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t
                         : NAME(pack_columns)(dst, width, src, rows, columns, src_row, src_col);
 }
 
+typedef REAL NAME(half) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
+
+/* Runs of up to half a vector are copied as halves: a store of two cache lines takes as long as several. */
+INLINE void NAME(gather_runs)(const struct patches *t, const bool halves)
+{
+    const int64_t rows = t->rows, runs = t->runs, length = t->length, row = t->row, run = t->run;
+    const REAL *src = t->src;
+    REAL *dst = t->dst;
+    for (int64_t i = 0; i < t->pixels; i++, src += t->pixel, dst += t->width) {
+        REAL *to = dst;
+        for (int64_t r = 0; r < rows; r++) {
+            const REAL *from = src + r * row;
+            for (int64_t s = 0; s < runs; s++, from += run, to += length) {
+                if (halves) {
+                    *(NAME(half) *)to = *(const NAME(half) *)from;
+                    continue;
+                }
+                for (int64_t j = 0; j < length; j += NAME(VL)) {
+                    *(NAME(vec) *)(to + j) = *(const NAME(vec) *)(from + j);
+                }
+            }
+        }
+    }
+}
+
+TARGET static void NAME(gather)(const struct patches *t)
+{
+    if (t->length <= NAME(VL) / 2) {
+        NAME(gather_runs)(t, true);
+    } else {
+        NAME(gather_runs)(t, false);
+    }
+}
+
 TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
                              int64_t columns, const void *bias_)
 {

@@ -15,6 +15,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 
 #include "gemm.h"
 #include "pack.h"
+#include "dot.h"
 #include "depthwise.h"
 #include "grouped.h"
 #include "plane.h"
@@ -31,7 +32,10 @@ static const struct kernels NAME(kernels) = {
     .nv_max = WIDEST,
     .mr_max = TALLEST,
     .tile = {TILES(TABLE_TILE)},
+    .dot_rows = TALLEST_DOT,
+    .dots = NAME(dots),
     .pack = NAME(pack),
+    .gather = NAME(gather),
     .put = NAME(put),
     .finite = NAME(finite),
     .add = NAME(add),
@@ -61,3 +65,4 @@ static const struct kernels NAME(kernels) = {
 };
 
 #undef TABLE_TILE
+#undef TALLEST_DOT

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The product for few columns: the reduction lies across the vector, and lanes are added up at the end. With columns
+ * across it, as in gemm.h, most lanes would be empty. struct kernels (internal.h) has the contract.
+ */
+
+#define LANES (VBYTES / (IS_F64 ? 8 : 4))
+#if LANES == 16
+typedef REAL NAME(vec8) __attribute__((vector_size(8 * sizeof(REAL))));
+#endif
+
+/* *sum = the lanes of v added up to 4. */
+INLINE void NAME(fold)(NAME(vec) v, NAME(vec4) *sum)
+{
+#if LANES == 16
+    const NAME(vec8) half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                            __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    *sum = __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+#elif LANES == 8
+    *sum = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+#elif LANES == 4
+    *sum = v;
+#else
+    *sum = (NAME(vec4)){v[0], v[1], 0, 0};
+#endif
+}
+#undef LANES
+
+/* sums[i] = the lanes of v[i] added up, for 4 vectors of 4. */
+INLINE void NAME(fold4)(const NAME(vec4) v[4], REAL *sums)
+{
+    const NAME(vec4) a = v[0], b = v[1], c = v[2], d = v[3];
+    const NAME(vec4) ab = __builtin_shufflevector(a, b, 0, 4, 1, 5) + __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const NAME(vec4) cd = __builtin_shufflevector(c, d, 0, 4, 1, 5) + __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(NAME(vec4) *)sums = __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+/* VL steps at a for each row. Of a last vector that begins earlier, so as not to read on, only the lanes of `mask`. */
+INLINE void NAME(dot_step)(const REAL *a, int64_t a_row, const REAL *b, const NAME(ivec) *mask, NAME(vec) *acc,
+                           const int rows, const int columns)
+{
+    NAME(vec) w[DOT_COLUMNS];
+    UNROLL for (int k = 0; k < columns; k++) {
+        w[k] = *(const NAME(vec) *)(b + k * NAME(VL));
+        PIN(w[k]);
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        NAME(vec) v = *(const NAME(vec) *)(a + i * a_row);
+        if (mask) {
+            v = (NAME(vec))((NAME(ivec))v & *mask);
+        }
+        PIN(v);
+        UNROLL for (int k = 0; k < columns; k++) {
+            acc[i * columns + k] += v * w[k];
+        }
+    }
+}
+
+/* Writes sums[0 .. rows * columns) to C. */
+INLINE void NAME(dot_store)(const struct tile *t, const REAL *sums, const int rows, const int columns)
+{
+    REAL *c = t->c;
+    if (t->c_row == columns && !t->bias && !t->accumulate) {
+        memcpy(c, sums, (size_t)(rows * columns) * sizeof(REAL));
+        return;
+    }
+    for (int i = 0; i < rows; i++, c += t->c_row) {
+        UNROLL for (int k = 0; k < columns; k++) {
+            const REAL sum = sums[i * columns + k] + (t->bias ? ((const REAL *)t->bias)[k] : 0);
+            c[k] = t->accumulate ? c[k] + sum : sum;
+        }
+    }
+}
+
+INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
+{
+    enum { SUMS = DOT_SUMS + 4 };
+    const int64_t a_row = t->a_row, tail = t->length % NAME(VL), whole = t->length - tail;
+    NAME(vec) acc[SUMS];
+    NAME(ivec) mask = {0};
+    for (int64_t i = NAME(VL) - tail; i < NAME(VL); i++) {
+        mask[i] = -1;
+    }
+    UNROLL for (int i = 0; i < rows * columns; i++) {
+        acc[i] = (NAME(vec)){0};
+    }
+    for (int64_t s = 0; s < t->segments; s++) {
+        const REAL *a = (const REAL *)t->a + t->segment[s].a;
+        const REAL *b = (const REAL *)t->b + t->segment[s].b;
+        for (int64_t p = 0; p < whole; p += NAME(VL), a += NAME(VL), b += columns * NAME(VL)) {
+            NAME(dot_step)(a, a_row, b, NULL, acc, rows, columns);
+        }
+        if (tail) {
+            NAME(dot_step)(a - NAME(VL) + tail, a_row, b, &mask, acc, rows, columns);
+        }
+    }
+    _Alignas(CACHE_LINE) REAL sums[SUMS];
+    UNROLL for (int i = 0; i < rows * columns; i += 4) {
+        NAME(vec4) part[4];
+        UNROLL for (int j = 0; j < 4; j++) {
+            part[j] = (NAME(vec4)){0};
+            if (i + j < rows * columns) {
+                NAME(fold)(acc[i + j], &part[j]);
+            }
+        }
+        NAME(fold4)(part, sums + i);
+    }
+    NAME(dot_store)(t, sums, rows, columns);
+}
+
+/* D(rows, columns) for every number of rows up to the tallest. */
+#if REGISTERS == 32
+#define DOTS(D) ROWS_14(D, 1) ROWS_12(D, 2) ROWS_8(D, 3) ROWS_6(D, 4)
+#define TALLEST_DOT {0, 14, 12, 8, 6}
+#else
+#define DOTS(D) ROWS_9(D, 1) ROWS_6(D, 2) ROWS_4(D, 3) ROWS_3(D, 4)
+#define TALLEST_DOT {0, 9, 6, 4, 3}
+#endif
+#define ROWS_3(D, columns) D(1, columns) D(2, columns) D(3, columns)
+#define ROWS_8(D, columns) ROWS_6(D, columns) D(7, columns) D(8, columns)
+#define ROWS_12(D, columns) ROWS_9(D, columns) D(10, columns) D(11, columns) D(12, columns)
+
+#define DEFINE_DOT(rows, columns)                                        \
+    TARGET static void NAME(dot_##rows##x##columns)(const struct tile *t) \
+    {                                                                    \
+        NAME(dot)(t, rows, columns);                                     \
+    }
+DOTS(DEFINE_DOT)
+#define TABLE_DOT(rows, columns) [columns][rows] = NAME(dot_##rows##x##columns),
+static tile_fn *const NAME(dots)[DOT_COLUMNS + 1][MR_MAX + 1] = {DOTS(TABLE_DOT)};
+
+#undef TABLE_DOT
+#undef DEFINE_DOT
+#undef ROWS_12
+#undef ROWS_8
+#undef ROWS_3
+#undef DOTS
