@@ -47,6 +47,35 @@ static int64_t count_x(const struct geometry *g) { return g->n * g->h * g->w * g
 static int64_t count_y(const struct geometry *g) { return g->n * g->oh * g->ow * g->k; }
 static int64_t count_kernel(const struct geometry *g) { return g->kh * g->kw * g->cg * g->k; }
 
+/* Whether an array of these sizes could be: none has 2^48 elements. */
+static bool can_be(int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    int64_t count;
+    return mul(max64(a, 1), max64(b, 1), &count) && mul(count, max64(c, 1), &count) &&
+           mul(count, max64(d, 1), &count) && count < INT64_C(1) << 48;
+}
+
+/* What the algorithms get to see. Where no channels are added up there are no taps either, however many the kernel has.
+ * Sizes are so that sums and products of a few of them, with padding written out and whole vectors, do not overflow. */
+chanconv_status admit(struct geometry *g, chanconv_pass pass, chanconv_error *error)
+{
+    if ((pass == CHANCONV_FORWARD && g->c == 0) || (pass == CHANCONV_GRAD_X && g->k == 0)) {
+        g->h = g->oh = pass == CHANCONV_FORWARD ? g->oh : g->h;
+        g->w = g->ow = pass == CHANCONV_FORWARD ? g->ow : g->w;
+        for (int axis = 0; axis < 2; axis++) {
+            g->stride[axis] = g->dilation[axis] = 1;
+            g->pad[axis][0] = g->pad[axis][1] = 0;
+        }
+        g->kh = g->kw = 1;
+    }
+    const int64_t height = g->h + g->pad[0][0] + g->pad[0][1], width = g->w + g->pad[1][0] + g->pad[1][1];
+    if (!can_be(g->n, g->h, g->w, g->c) || !can_be(1, height, width, g->c) || !can_be(g->n, g->oh, g->ow, g->k) ||
+        !can_be(g->kh, g->kw, g->cg, g->k)) {
+        return fail(error, CHANCONV_NO_MEMORY, "memory", "no machine has enough for the arrays of this call");
+    }
+    return CHANCONV_OK;
+}
+
 static chanconv_status null_pointer(chanconv_error *error, const char *argument)
 {
     return fail(error, CHANCONV_BAD_STRUCT, argument, "expected an address, got NULL");
@@ -59,19 +88,24 @@ struct kernel_source {
 };
 
 /* A pass with a kernel. */
-static chanconv_status run(chanconv_context *context, const struct geometry *g, chanconv_pass pass,
+static chanconv_status run(chanconv_context *context, const struct geometry *geometry, chanconv_pass pass,
                            const struct arrays *arrays_, const chanconv_packed *packed, chanconv_error *error)
 {
-    const struct algorithm *algorithm = choose_algorithm(g, pass);
+    struct geometry g = *geometry;
     struct arrays arrays = *arrays_;
-    if (!algorithm) {
-        return no_algorithm(g, error);
-    }
-    chanconv_status status = packed ? unpack(packed, g, pass, algorithm, &arrays, error) : CHANCONV_OK;
+    chanconv_status status = admit(&g, pass, error);
     if (status != CHANCONV_OK) {
         return status;
     }
-    status = algorithm->run(context, g, pass, &arrays);
+    const struct algorithm *algorithm = choose_algorithm(&g, pass);
+    if (!algorithm) {
+        return no_algorithm(&g, error);
+    }
+    status = packed ? unpack(packed, &g, pass, algorithm, &arrays, error) : CHANCONV_OK;
+    if (status != CHANCONV_OK) {
+        return status;
+    }
+    status = algorithm->run(context, &g, pass, &arrays);
     return status == CHANCONV_NO_MEMORY
                ? fail(error, status, "memory", "there is not enough for the workspace of this call")
                : status;
@@ -301,7 +335,8 @@ chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_con
     if (pass < CHANCONV_FORWARD || pass > CHANCONV_GRAD_KERNEL) {
         return fail(error, CHANCONV_BAD_STRUCT, "pass", "expected 0 .. 2, got %d", (int)pass);
     }
-    const chanconv_status status = resolve(conv, &g, error);
+    chanconv_status status = resolve(conv, &g, error);
+    status = status ? status : admit(&g, pass, error);
     if (status != CHANCONV_OK) {
         return status;
     }

@@ -116,17 +116,30 @@ static int64_t block_bytes(const struct job *job, int64_t rows, int64_t cols)
     return (job->copy ? window : min64(window, rows * cols * PASS_STEPS)) * (int64_t)c->kernels->item;
 }
 
+/* The fewest parts of a row of outputs that fit, or are short anyhow: by bisection, as a row can be very long. */
+static int64_t parts_of_row(const struct job *job, int64_t limit)
+{
+    const int64_t ow = job->c.ow;
+    int64_t least = 1, most = max64(ow, 1);
+    while (least < most) {
+        const int64_t parts = least + (most - least) / 2, cols = ceil_div(ow, parts);
+        if (block_bytes(job, 1, cols) > limit && cols > PIXELS_PER_UNIT) {
+            least = parts + 1;
+        } else {
+            most = parts;
+        }
+    }
+    return least;
+}
+
 /* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
  * tiles long. Blocks are twice as large where the kernel is so large that each block has to read it from afar. */
 static void fit_block(struct job *job)
 {
     const struct correlation *c = &job->c;
     const int64_t limit = kernel_bytes(job) > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
-    int64_t parts = 1, rows = 1;
-    while (block_bytes(job, 1, ceil_div(c->ow, parts)) > limit && ceil_div(c->ow, parts) > PIXELS_PER_UNIT) {
-        parts++;
-    }
-    job->cols = ceil_div(c->ow, parts);
+    int64_t rows = 1;
+    job->cols = ceil_div(c->ow, parts_of_row(job, limit));
     while (rows < c->oh && block_bytes(job, rows + 1, job->cols) <= limit) {
         rows++;
     }

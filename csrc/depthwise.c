@@ -103,7 +103,8 @@ static void fit_columns(struct depthwise *d)
     const struct correlation *c = &d->c;
     const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
     const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
-    const int64_t bytes = columns * min64(c->taps[0], c->x.h) * c->kernels->vl * (int64_t)c->x.item;
+    const int64_t rows = min64(c->taps[0], c->x.h); /* 0, as the columns, if all is padding */
+    const int64_t bytes = max64(columns * rows, 1) * c->kernels->vl * (int64_t)c->x.item;
     const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
     d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
     d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)),
@@ -562,14 +563,19 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
 
 /* ---- The algorithm ----------------------------------------------------------------------------------------------- */
 
-/* Whether every output sees some of x in this axis: a NaN in grad_y then shows in the sums, whatever is left out. */
+/* Whether every output sees some of x in this axis: a NaN in grad_y then shows in the sums, whatever is left out. The
+ * last output starts before the end of x; of those that start before x the first needs the most taps to reach it, and
+ * where they meet it repeats itself after `step` of them. */
 static bool sees_x(const struct geometry *g, int axis)
 {
     const int64_t outputs = axis ? g->ow : g->oh, taps = axis ? g->kw : g->kh, size = axis ? g->w : g->h;
-    for (int64_t i = 0; i < outputs; i++) {
-        const int64_t first = i * g->stride[axis] - g->pad[axis][0], step = g->dilation[axis];
-        const int64_t tap = first < 0 ? ceil_div(-first, step) : 0;
-        if (tap >= taps || first + tap * step >= size) {
+    const int64_t stride = g->stride[axis], step = g->dilation[axis], pad = g->pad[axis][0];
+    if ((outputs - 1) * stride - pad >= size) {
+        return false;
+    }
+    for (int64_t i = 0; i < min64(outputs, step) && i * stride < pad; i++) {
+        const int64_t before = pad - i * stride, tap = ceil_div(before, step);
+        if (tap >= taps || tap * step - before >= size) {
             return false;
         }
     }

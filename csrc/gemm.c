@@ -135,13 +135,16 @@ static int64_t list_phases(const struct geometry *g, const struct arrays *arrays
 {
     const int64_t rows = phases(g, 0), cols = phases(g, 1);
     int64_t count = 0;
-    for (int64_t i = 0; i < rows * cols; i++) {
-        const struct phase v = phase_at(g, target, 0, i / cols), h = phase_at(g, target, 1, i % cols);
-        if (v.outputs > 0 && h.outputs > 0) {
-            if (count == PHASES_MAX) {
+    for (int64_t i = 0; i < rows; i++) {
+        const struct phase v = phase_at(g, target, 0, i);
+        for (int64_t j = 0; j < cols && v.outputs > 0; j++) {
+            const struct phase h = phase_at(g, target, 1, j);
+            if (h.outputs > 0 && count == PHASES_MAX) {
                 return -1;
             }
-            phase[count++] = phase_correlation(g, arrays, target, &v, &h);
+            if (h.outputs > 0) {
+                phase[count++] = phase_correlation(g, arrays, target, &v, &h);
+            }
         }
     }
     return count;

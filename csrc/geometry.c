@@ -266,7 +266,8 @@ static chanconv_status resolve_arrays(struct geometry *g, chanconv_error *error)
 }
 
 /* Steps that are never taken get values that keep products small and passes short: the dilation of a kernel of one tap is
- * 1; the stride of a single output is so long that in the gradient of x every tap has cells of its own (gemm.c). */
+ * 1; the stride of a single output is so long that in the gradient of x every tap has cells of its own (gemm.c). The
+ * arrays fit an address space: sizes are far from overflow. */
 static void simplify_axis(struct geometry *g, int axis)
 {
     const int64_t taps = axis ? g->kw : g->kh, out = axis ? g->ow : g->oh;
@@ -297,10 +298,11 @@ chanconv_status resolve(const chanconv_conv *conv, struct geometry *g, chanconv_
     TRY(check_channels(conv, error));
     g->cg = g->c / g->groups;
     g->kg = g->k / g->groups;
+    TRY(resolve_arrays(g, error));
     for (int axis = 0; axis < 2; axis++) {
         simplify_axis(g, axis);
     }
-    return resolve_arrays(g, error);
+    return CHANCONV_OK;
 }
 
 chanconv_status resolve_columns(const chanconv_conv *conv, struct geometry *g, chanconv_error *error)
@@ -380,6 +382,9 @@ chanconv_status chanconv_conv_transposed(chanconv_conv *conv, const int64_t grid
                                          chanconv_error *error)
 {
     TRY(check_struct(conv, error));
+    if (!grid || !output_padding) {
+        return fail(error, CHANCONV_BAD_STRUCT, grid ? "output_padding" : "grid", "expected an address, got NULL");
+    }
     if (conv->padding_mode != CHANCONV_ZEROS) {
         return fail(error, CHANCONV_BAD_PADDING_MODE, "padding_mode", "a transposed convolution pads with zeros only");
     }

@@ -26,7 +26,7 @@ static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 /* An address `count` elements of `item` bytes after p; p may be NULL if count is 0. */
 static inline void *at(const void *p, int64_t count, size_t item)
 {
-    return (char *)(uintptr_t)p + count * (int64_t)item;
+    return (void *)((uintptr_t)p + (uintptr_t)(count * (int64_t)item)); /* C has no NULL + 0 */
 }
 
 /* ---- error.c -------------------------------------------------------------------------------------------------------- */
@@ -479,7 +479,10 @@ extern const struct algorithm algorithm_winograd; /* winograd.c */
 extern const struct algorithm algorithm_gemm;    /* gemm.c */
 extern const struct algorithm algorithm_im2col;  /* im2col.c */
 
-/* The algorithm that a checked pass is computed by; NULL if the one asked for cannot. */
+/* Makes of a checked pass what the algorithms get to see; CHANCONV_NO_MEMORY for arrays that cannot be. */
+chanconv_status admit(struct geometry *geometry, chanconv_pass pass, chanconv_error *error);
+
+/* The algorithm that a pass is computed by; NULL if the one asked for cannot. */
 const struct algorithm *choose_algorithm(const struct geometry *geometry, chanconv_pass pass);
 
 /* The error for that. */

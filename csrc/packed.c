@@ -87,7 +87,8 @@ chanconv_status chanconv_pack_kernel(chanconv_context *context, const chanconv_c
     if (pass != CHANCONV_FORWARD && pass != CHANCONV_GRAD_X) {
         return fail(error, CHANCONV_BAD_STRUCT, "pass", "expected 0 (forward) or 1 (gradient of x), got %d", (int)pass);
     }
-    const chanconv_status status = resolve(conv, &g, error);
+    chanconv_status status = resolve(conv, &g, error);
+    status = status == CHANCONV_OK ? admit(&g, pass, error) : status;
     if (status != CHANCONV_OK) {
         return status;
     }
@@ -109,7 +110,8 @@ void chanconv_packed_destroy(chanconv_context *context, chanconv_packed *packed)
 static const struct algorithm *algorithm_of(const chanconv_conv *conv, chanconv_pass pass, struct geometry *g)
 {
     const bool has_packed = pass == CHANCONV_FORWARD || pass == CHANCONV_GRAD_X;
-    return has_packed && resolve(conv, g, NULL) == CHANCONV_OK ? choose_algorithm(g, pass) : NULL;
+    return has_packed && resolve(conv, g, NULL) == CHANCONV_OK && admit(g, pass, NULL) == CHANCONV_OK
+               ? choose_algorithm(g, pass) : NULL;
 }
 
 int64_t chanconv_packed_gain(const chanconv_conv *conv, chanconv_pass pass)

@@ -46,14 +46,22 @@ INLINE void NAME(store_step)(const struct NAME(walk) *w, int64_t i, REAL *p, VEC
 /* The larger; NaN if one of them is. */
 INLINE VEC NAME(larger)(VEC a, VEC b) { return NAME(select)((a > b) | (a != a), a, b); }
 
-/* v with its elements rotated by `step` places, a power of 2 */
+/* v with its elements rotated by `step` places, a power of 2. Clang makes one shuffle of the loop; GCC has to be told. */
 INLINE VEC NAME(rotate)(VEC v, const int step)
 {
+#if defined(__clang__)
+    VEC rotated = v;
+    UNROLL for (int i = 0; i < NAME(VL); i++) {
+        rotated[i] = v[(i + step) % NAME(VL)];
+    }
+    return rotated;
+#else
     IVEC from;
     UNROLL for (int i = 0; i < NAME(VL); i++) {
         from[i] = (i + step) % NAME(VL);
     }
     return __builtin_shuffle(v, from);
+#endif
 }
 
 INLINE VEC NAME(largest_across)(VEC v)
