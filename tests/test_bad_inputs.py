@@ -2,7 +2,8 @@
 """Bad and extreme inputs: the right answer or an error that names the argument; never a crash, never a wrong result.
 
 The tests are numbered by topic: A types and containers, B relations of shapes, C sizes of zero, S scalars, E sizes
-beyond memory, L layouts and `out`, H gradients, im2col and planes.
+beyond memory, L layouts and `out`, H gradients, im2col and planes. G, values, is test_bad_values.py; I, threads and
+processes, test_processes.py; what C callers alone can do, tests/c/test_bad_calls.c.
 """
 
 import os
@@ -322,6 +323,27 @@ def test_C5_no_kernels():
 def test_C6_nothing_but_padding():
     x, kernel = zeros(2, 0, 8, 4), zeros(2, 3, 4, 5)
     assert (chanconv.conv(x, kernel, padding=1, bias=BIAS) == np.broadcast_to(BIAS, (2, 1, 8, 5))).all()
+
+
+def test_C6_depthwise_of_nothing_but_padding():
+    """The rows that fit a cache were counted by a division by the bytes of a row."""
+    x, kernel = zeros(2, 0, 8, 16), np.ones((2, 3, 1, 16), np.float32)
+    assert (chanconv.conv(x, kernel, padding=1, groups=16) == zeros(2, 1, 8, 16)).all()
+    gradients = chanconv.conv_backward(np.ones((2, 1, 8, 16), np.float32), x, kernel, padding=1, groups=16)
+    assert gradients.x.shape == x.shape and not gradients.kernel.any()
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "gemm", "im2col"])
+def test_C3_C5_taps_without_number_and_no_channels(algorithm):
+    """2^58 taps of kernels that have no elements: no loop goes over them."""
+    x, kernel = zeros(2**29, 2**29, 0), zeros(2**29, 2**29, 0, 5)
+    y = chanconv.conv(x, kernel, bias=BIAS, algorithm=algorithm)
+    assert y.tobytes() == BIAS.tobytes()
+    kernel, padding = zeros(2**29, 2**29, 1, 0), 2**29
+    grad_x = chanconv.conv_grad_x(
+        zeros(1, 1, 0), kernel, (1, 1, 1), 2**31, padding=padding, out=np.ones((1, 1, 1), "f4"), algorithm=algorithm
+    )
+    assert grad_x.item() == 0
 
 
 def test_C7_no_rows():
@@ -656,6 +678,34 @@ def test_E9_inputs_beyond_memory():
             chanconv.conv(repeated(1, 1, 2**40), repeated(1, 1, 2**40, 1), algorithm=algorithm)
 
 
+def test_E9_plans_of_absurd_sizes():
+    """A plan is found without going through what it is for, and sizes that no memory has are refused."""
+    assert chanconv.explain((1, 2**40, 2), (1, 1, 2, 5), algorithm="gemm").algorithm == "gemm"
+    with pytest.raises(MemoryError):
+        chanconv.explain((2**20, 2**30, 1), (1, 1, 1, 1))
+    with pytest.raises(MemoryError):
+        chanconv.explain((1, 1, 1), (1, 1, 1, 1), 2**31 - 1, padding=2**31 - 1)
+    for what in ("forward", "grad_x", "grad_kernel"):
+        chanconv.explain((2**20, 2**20, 16), (1, 1, 1, 16), groups=16, what=what)
+
+
+def test_E12_little_address_space():
+    """The matrix of im2col would take 128 MiB."""
+    in_a_new_process(
+        "import resource, numpy as np, chanconv\n"
+        "x, kernel = np.ones((1, 300, 300, 32), np.float32), np.ones((3, 3, 32, 8), np.float32)\n"
+        "expected = chanconv.conv(x, kernel)\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (64 << 20), -1))\n"
+        "try:\n"
+        "    chanconv.conv(x, kernel, algorithm='im2col')\n"
+        "    raise SystemExit('enough memory: this test proves nothing')\n"
+        "except MemoryError as error:\n"
+        "    assert str(error).startswith('memory'), error\n"
+        "assert np.array_equal(chanconv.conv(x, kernel), expected)\n"
+    )
+
+
 def test_E13_failing_calls_leak_nothing():
     import resource
 
@@ -669,6 +719,30 @@ def test_E13_failing_calls_leak_nothing():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     fail(5000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 4096
+
+
+def available_memory():
+    with open("/proc/meminfo") as file:
+        return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/meminfo")
+@pytest.mark.parametrize("test", ["E6", "E7", "E8"])
+def test_E6_E7_E8_more_than_2_to_the_31_elements(test):
+    """Only on request, with CHANCONV_TEST_LARGE=1: they take 20 GB and half a minute."""
+    if not os.environ.get("CHANCONV_TEST_LARGE") or available_memory() < 22e9:
+        pytest.skip("set CHANCONV_TEST_LARGE=1, on a machine with 22 GB free")
+    if test == "E8":
+        kernel = np.zeros((1, 1, 2**16 + 1, 2**15), np.float32)
+        kernel[0, 0, -1, -1] = 3
+        assert chanconv.conv(np.ones((1, 1, 2**16 + 1), np.float32), kernel)[0, 0, -1] == 3
+        return
+    shape = (2**15 + 1, 2**14, 4) if test == "E6" else (1, 2**29 + 2, 4)
+    x = np.zeros(shape, np.float32)
+    x[-1, -2:] = 1
+    kernel = np.ones((1, 2, 4, 1), np.float32)
+    y = chanconv.conv(x, kernel)
+    assert y.shape == (shape[0], shape[1] - 1, 1) and y[-1, -1] == 8 and y[-1, -2] == 4 and not y[-1, :-2].any()
 
 
 # ---- L: layouts and out ---------------------------------------------------------------------------------------------
