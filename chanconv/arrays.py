@@ -22,7 +22,7 @@ FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
 COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}
 
 # numpy's flags C_CONTIGUOUS and ALIGNED, which the C library asks for, and with WRITEABLE.
-_READY = 0x0101
+READY = 0x0101
 _TARGET = 0x0501
 
 _NUMBERS = (bool, int, float)  # these have no type of their own beside arrays
@@ -109,7 +109,7 @@ def flat(array, dtype):
     """The elements in C order as a flat, aligned, native array of `dtype`; a view where that is possible."""
     if array is None:
         return None
-    if array.dtype is not dtype or array.flags.num & _READY != _READY:
+    if array.dtype is not dtype or array.flags.num & READY != READY:
         check_memory(array.shape, dtype)
         array = np.require(array, dtype, "CA")
     return array.ravel()
@@ -212,11 +212,15 @@ def deliver(function, what, shape, dtype, inputs, out=None, *options):
     computed = COMPUTED_IN[dtype]
     if out is not None:
         check_out(out, shape, dtype)
-    in_place = out is not None and _is_target(out, computed, inputs)
+    operands = []
+    for array in inputs:  # those that need no more than a view are taken here: a call of `flat` costs as much again
+        ready = array is not None and array.dtype is computed and array.flags.num & READY == READY
+        operands.append(array.ravel() if ready else flat(array, computed))
+    if out is None:
+        result = empty(shape, computed)
+        function(what, *operands, result.ravel(), *options)
+        return result if computed is dtype or computed == dtype else result.astype(dtype)
+    in_place = _is_target(out, computed, inputs)
     result = out if in_place else empty(shape, computed)
-    function(what, *[flat(array, computed) for array in inputs], result.ravel(), *options)
-    if in_place:
-        return out
-    if out is not None:
-        return place(result, out)
-    return result if dtype == computed else result.astype(dtype)
+    function(what, *operands, result.ravel(), *options)
+    return out if in_place else place(result, out)

@@ -84,6 +84,12 @@ def name_of(argument, value, table):
 
 def shape(name, value):
     """A shape given as an argument."""
+    if type(value) is tuple:
+        for size in value:
+            if type(size) is not int or not 0 <= size < 2**63:
+                break
+        else:
+            return value
     items = _items(value)
     if items is None:
         raise TypeError(f"{name}: expected a tuple of ints, got {type(value).__name__}")

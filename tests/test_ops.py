@@ -116,6 +116,26 @@ def test_an_equal_key_is_no_excuse():
             chanconv.conv(X, KERNEL, groups=wrong)
 
 
+def test_a_call_that_comes_again():
+    """What is kept of a call is no more than its shapes, dtype and options decide."""
+    x, kernel, bias = X.copy(), KERNEL.copy(), BIAS.copy()
+    for _ in range(3):
+        y = chanconv.conv(x, kernel, bias=bias, activation="relu")
+        assert y.flags.owndata and same_bits(y, np.maximum(chanconv.conv(X, KERNEL, bias=BIAS, out=np.empty_like(Y)), 0))
+        x, kernel, bias = x.copy(), kernel.copy(), bias.copy()
+    assert same_bits(chanconv.conv(x, kernel), chanconv.conv(x, kernel, out=np.empty_like(Y)))
+    assert not same_bits(chanconv.conv(x, kernel), y)
+    kernel[:] = 0
+    assert not chanconv.conv(x, kernel).any()
+    assert same_bits(chanconv.conv(x[:, ::-1], KERNEL), chanconv.conv(x[:, ::-1].copy(), KERNEL))
+    assert chanconv.conv(x.astype(np.float64), kernel.astype(np.float64)).dtype == np.float64
+    for wrong in (BIAS[:4], BIAS[None]):
+        with pytest.raises(ValueError, match="^bias: expected shape"):
+            chanconv.conv(x, kernel, bias=wrong)
+    with pytest.raises(TypeError, match="^x: the mask"):
+        chanconv.conv(np.ma.masked_array(x), kernel, bias=bias)
+
+
 def test_output_shape_is_that_of_the_result():
     shapes = itertools.product([(9, 7, 4), (0, 9, 7, 4), (2, 9, 7, 4)], [(3, 2, 4, 5), (3, 2, 4)])
     for x_shape, kernel_shape in shapes:
