@@ -19,11 +19,25 @@ int64_t band_elements(const struct image *image, const struct window *window)
     return (window->bottom - window->top) * (window->right - window->left) * copied_pixel(image);
 }
 
+/* What memcpy does, without a call for the few bytes that a plane has at its sides. */
+static inline void copy_bytes(char *dst, const char *src, int64_t bytes)
+{
+    enum { STEP = 16, FEW = 256 };
+    if (bytes < STEP || bytes > FEW) {
+        memcpy(dst, src, (size_t)bytes);
+        return;
+    }
+    for (int64_t i = 0; i < bytes - STEP; i += STEP) {
+        memcpy(dst + i, src + i, STEP);
+    }
+    memcpy(dst + bytes - STEP, src + bytes - STEP, STEP);
+}
+
 /* `count` pixels of `bytes` bytes, from src to dst at their pitches in bytes. */
 static void copy_pixels(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t count, int64_t bytes)
 {
     if (dst_pitch == bytes && src_pitch == bytes) {
-        memcpy(dst, src, (size_t)(count * bytes));
+        copy_bytes(dst, src, count * bytes);
         return;
     }
     for (int64_t i = 0; i < count; i++, dst += dst_pitch, src += src_pitch) {
@@ -36,6 +50,10 @@ static void copy_pixels(char *dst, int64_t dst_pitch, const char *src, int64_t s
 static void copy_padding(const struct image *image, char *dst, const char *row, int64_t left, int64_t right)
 {
     const int64_t item = (int64_t)image->item;
+    if (image->gap == 0 && (!row || image->mode == CHANCONV_ZEROS)) {
+        memset(dst, 0, (size_t)(max64(right - left, 0) * image->c * item));
+        return;
+    }
     for (int64_t j = left; j < right; j++, dst += copied_pixel(image) * item) {
         const int64_t source = row ? source_index(image->mode, j, image->w) : -1;
         if (source < 0) {

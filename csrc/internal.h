@@ -215,6 +215,7 @@ struct plane_tile {
     const void *kernel, *bias;
     void *y;
     int64_t y_row;
+    int64_t count;              /* of functions for so many taps: rows of the tile, any number */
 };
 typedef void plane_tile_fn(const struct plane_tile *tile);
 
@@ -235,10 +236,16 @@ struct plane_sums {
 typedef void plane_sums_fn(const struct plane_sums *sums);
 
 enum { PLANE_ROWS_MAX = 6, PLANE_VECTORS_MAX = 4, PLANE_TAPS_MAX = 5 };
+enum { PLANE_WALK_ROWS_MAX = 3, PLANE_WALK_TAPS_MAX = 9 };
 
 struct plane_kernel {
     int rows, vectors;
     plane_tile_fn *run[2]; /* by whether there is one channel alone */
+};
+/* One that goes down any number of rows, for so many rows of taps and taps in a row. */
+struct plane_walk {
+    int rows, taps, vectors;
+    plane_tile_fn *run[2];
 };
 struct plane_sums_kernel {
     int rows, taps;
@@ -319,6 +326,7 @@ struct kernels {
                          int64_t dst_pixel);
     /* Planes: likewise. */
     const struct plane_kernel *plane_tiles;
+    const struct plane_walk *plane_walks;
     const struct plane_sums_kernel *plane_sums;
     /* `count` pixels from src to dst, at their pitches. */
     void (*move_pixels)(int64_t count, int64_t channels, const void *src, int64_t src_pixel, void *dst,

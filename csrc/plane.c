@@ -13,8 +13,8 @@
 
 #include "gemm.h"
 
-/* Rows of a block: so many tiles. */
-enum { TILES_DOWN = 4 };
+/* Rows of a block: so many tiles, or so many of a function that goes down any number. */
+enum { TILES_DOWN = 4, WALK_ROWS = 32 };
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------- */
 
@@ -22,7 +22,7 @@ struct plane {
     struct correlation c;
     int64_t channels, step;     /* step: lanes of a vector from which the next one begins */
     int64_t apart;              /* rows of y that share rows of x lie so many apart; 0: none do */
-    int64_t tile_cols;          /* pixels: `vectors` steps */
+    int64_t vector_cols, tile_cols; /* pixels: a step, `vectors` steps */
     int vectors;
     int64_t rows, row_blocks;   /* of a block */
     int64_t left, middle;       /* so many columns, after the first `left`, are read in place where the rows allow it */
@@ -58,18 +58,18 @@ static bool is_sorted(const struct plane *p) { return p->c.stride[1] > 1; }
 /* Lanes that the last vector of a tile has beyond its step. */
 static int64_t excess(const struct plane *p) { return p->c.kernels->vl - p->step; }
 
-/* Columns that can be read in place, in whole tiles: their vectors stay within the rows of x and y. */
+/* Columns that can be read in place, in whole vectors that stay within the rows of x and y. */
 static void find_middle(struct plane *p)
 {
     const struct correlation *c = &p->c;
     const int64_t pixels = ceil_div(excess(p), p->channels), last_tap = (c->taps[1] - 1) * c->dilation[1];
-    const int64_t first = ceil_div(max64(-c->origin[1], 0), p->tile_cols) * p->tile_cols;
+    const int64_t first = ceil_div(max64(-c->origin[1], 0), p->vector_cols) * p->vector_cols;
     const int64_t end = min64(c->x.w - last_tap - c->origin[1], c->ow) - pixels;
     const bool dense = c->x.pixel == p->channels && c->y_pixel == p->channels;
     p->left = p->middle = 0;
-    if (dense && !is_sorted(p) && end - first >= p->tile_cols) {
+    if (dense && !is_sorted(p) && end - first >= p->vector_cols) {
         p->left = first;
-        p->middle = (end - first) / p->tile_cols * p->tile_cols;
+        p->middle = (end - first) / p->vector_cols * p->vector_cols;
     }
 }
 
@@ -86,13 +86,14 @@ static void find_band(struct plane *p)
     p->sorted_elements = is_sorted(p) ? reach(c, 0, p->rows) * p->residue * c->stride[1] + beyond : 0;
 }
 
-static struct plane plan(const struct correlation *c, int vectors, int64_t tile_rows)
+static struct plane plan(const struct correlation *c, int vectors, int64_t rows)
 {
     const int64_t channels = c->groups, vl = c->kernels->vl;
     struct plane p = {.c = *c, .channels = channels, .step = vl / channels * channels, .vectors = vectors};
     p.apart = c->stride[0] == 1 ? c->dilation[0] : 0;
-    p.tile_cols = vectors * (p.step / channels);
-    p.rows = min64(TILES_DOWN * tile_rows * max64(p.apart, 1), c->oh);
+    p.vector_cols = p.step / channels;
+    p.tile_cols = vectors * p.vector_cols;
+    p.rows = min64(rows * max64(p.apart, 1), c->oh);
     p.row_blocks = ceil_div(c->oh, p.rows);
     find_middle(&p);
     find_band(&p);
@@ -192,7 +193,8 @@ static void for_parts(const struct plane *p, int64_t n, int64_t row, int64_t row
 
 struct tiles {
     struct plane p;
-    const struct plane_kernel *kernel; /* the tallest tile that is used */
+    const struct plane_kernel *kernel; /* the tallest tile that is used, */
+    const struct plane_walk *walk;     /* or a function that goes down any number of rows, and one a vector wide */
     void *weights, *bias;
 };
 
@@ -222,54 +224,87 @@ static const struct plane_kernel *choose_tile(const struct correlation *c)
     return best;
 }
 
-/* The tallest tile of the same width for so many rows. */
-static const struct plane_kernel *tile_for(const struct tiles *t, int64_t rows)
+/* The widest function that goes down the rows, or NULL. Few rows are not worth the ones it computes in vain. */
+static const struct plane_walk *choose_walk(const struct correlation *c)
 {
-    const struct plane_kernel *k = t->kernel;
-    while (k->vectors != t->kernel->vectors || k->rows > rows) {
+    if (c->stride[0] > 1 || c->oh / c->dilation[0] < 2 * c->taps[0]) {
+        return NULL;
+    }
+    const struct plane_walk *w = c->kernels->plane_walks;
+    while (w->run[0] && (w->rows != c->taps[0] || w->taps != c->taps[1])) {
+        w++;
+    }
+    return w->run[0] ? w : NULL;
+}
+
+/* How some rows are computed: so many at a time, by a function for `vectors` and one for a vector. */
+struct down {
+    int64_t rows;
+    plane_tile_fn *wide, *narrow;
+};
+
+static const struct plane_kernel *tile_for(const struct tiles *t, int vectors, int64_t rows)
+{
+    const struct plane_kernel *k = t->p.c.kernels->plane_tiles;
+    while (k->vectors != vectors || k->rows > min64(rows, t->kernel->rows)) {
         k++;
     }
     return k;
 }
 
-/* A tile whose vectors would run over the end of the row, or whose pixels are not next to each other in y. */
-static void run_aside(const struct plane *p, plane_tile_fn *run, struct plane_tile tile, int64_t rows, int64_t cols)
+static struct down down_for(const struct tiles *t, int64_t rows)
 {
-    _Alignas(CACHE_LINE) char buffer[PLANE_ROWS_MAX * PLANE_VECTORS_MAX * 64];
+    const bool single = t->p.channels == 1;
+    if (t->walk) {
+        const struct plane_walk *narrow = t->walk;
+        while (narrow->vectors > 1) {
+            narrow++;
+        }
+        return (struct down){rows, t->walk->run[single], narrow->run[single]};
+    }
+    const struct plane_kernel *wide = tile_for(t, t->kernel->vectors, rows);
+    return (struct down){wide->rows, wide->run[single], tile_for(t, 1, wide->rows)->run[single]};
+}
+
+/* A tile whose vectors would run over the end of the row, or whose pixels are not next to each other in y. */
+static void run_aside(const struct plane *p, plane_tile_fn *run, struct plane_tile tile, int64_t cols)
+{
+    _Alignas(CACHE_LINE) char buffer[WALK_ROWS * PLANE_VECTORS_MAX * 64];
     const struct correlation *c = &p->c;
     char *y = tile.y;
     const int64_t y_row = tile.y_row;
     tile.y = buffer;
     tile.y_row = p->vectors * c->kernels->vl;
     run(&tile);
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < tile.count; i++) {
         c->kernels->move_pixels(cols, p->channels, at(buffer, i * tile.y_row, c->x.item), p->channels,
                                 at(y, i * y_row, c->x.item), c->y_pixel);
     }
 }
 
-/* The tiles of `rows` rows of y from row `first` of the part, `apart` from each other. */
-static void run_tiles(const struct tiles *t, const struct part *part, int64_t first, int64_t rows,
-                      const struct plane_kernel *kernel)
+/* The tiles of some rows of y from row `first` of the part, `apart` from each other. */
+static void run_tiles(const struct tiles *t, const struct part *part, int64_t first, const struct down *down)
 {
     const struct plane *p = &t->p;
     const struct correlation *c = &p->c;
-    const int64_t channels = p->channels, lanes = (p->vectors - 1) * p->step + c->kernels->vl;
-    plane_tile_fn *run = kernel->run[channels == 1];
+    const int64_t channels = p->channels, vl = c->kernels->vl;
     struct plane_tile tile = {
         .rows = c->taps[0], .taps = c->taps[1], .offset = p->offset, .step = p->step,
         .x_row = c->dilation[0] * part->x_row, .kernel = t->weights, .bias = t->bias,
-        .y_row = max64(p->apart, 1) * c->y_row,
+        .y_row = max64(p->apart, 1) * c->y_row, .count = down->rows,
     };
-    for (int64_t col = 0; col < part->cols; col += p->tile_cols) {
+    for (int64_t col = 0, cols; col < part->cols; col += cols) {
+        const bool wide = part->cols - col >= p->tile_cols;
         const int64_t y = part->n * c->y_image + (part->row + first) * c->y_row + (part->col + col) * c->y_pixel;
+        const int64_t lanes = wide ? (p->vectors - 1) * p->step + vl : vl;
         const bool whole = c->y_pixel == channels && (part->col + col) * channels + lanes <= c->ow * channels;
+        cols = wide ? p->tile_cols : p->vector_cols;
         tile.x = at(part->x, first * c->stride[0] * part->x_row + col * channels, c->x.item);
         tile.y = at(c->y, y, c->x.item);
         if (whole) {
-            run(&tile);
+            (wide ? down->wide : down->narrow)(&tile);
         } else {
-            run_aside(p, run, tile, rows, min64(p->tile_cols, part->cols - col));
+            run_aside(p, wide ? down->wide : down->narrow, tile, min64(cols, part->cols - col));
         }
     }
 }
@@ -282,10 +317,10 @@ static void run_part(const struct plane *p, const struct part *part, int lane, v
     for (int64_t first = 0; first < min64(apart, part->rows); first++) {
         int64_t rows = (part->rows - 1 - first) / apart + 1, row = first;
         while (rows > 0) {
-            const struct plane_kernel *kernel = tile_for(t, rows);
-            run_tiles(t, part, row, kernel->rows, kernel);
-            rows -= kernel->rows;
-            row += kernel->rows * apart;
+            const struct down down = down_for(t, rows);
+            run_tiles(t, part, row, &down);
+            rows -= down.rows;
+            row += down.rows * apart;
         }
     }
 }
@@ -335,7 +370,9 @@ static void pack_weights(const struct tiles *t)
 static struct tiles plan_tiles(const struct correlation *c)
 {
     const struct plane_kernel *kernel = choose_tile(c);
-    return (struct tiles){.p = plan(c, kernel->vectors, kernel->rows), .kernel = kernel};
+    const struct plane_walk *walk = choose_walk(c);
+    const struct plane p = walk ? plan(c, walk->vectors, WALK_ROWS) : plan(c, kernel->vectors, TILES_DOWN * kernel->rows);
+    return (struct tiles){.p = p, .kernel = kernel, .walk = walk};
 }
 
 static int64_t tiles_bytes(const struct tiles *t, int threads)
@@ -430,7 +467,7 @@ static struct sums plan_sums(const struct geometry *g)
     const struct arrays none = {0};
     struct correlation c = forward_correlation(g, &none);
     struct sums t = {.kernel = choose_sums(&c)};
-    t.p = plan(&c, 1, 8);
+    t.p = plan(&c, 1, 8 * TILES_DOWN);
     t.down = ceil_div(c.taps[0], t.kernel->rows);
     t.across = ceil_div(c.taps[1], t.kernel->taps);
     t.splits = max64(min64(SPLITS_MAX, g->n * t.p.row_blocks), 1);
@@ -604,9 +641,9 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan->workspace_bytes = sums_bytes(&t, plan->threads);
         return;
     }
-    const struct plane_kernel *kernel = choose_tile(&c);
-    plan->tile[0] = kernel->rows;
-    plan->tile[1] = (int32_t)(kernel->vectors * c.kernels->vl);
+    const struct tiles t = plan_tiles(&c);
+    plan->tile[0] = t.walk ? t.walk->rows : t.kernel->rows;
+    plan->tile[1] = (int32_t)(t.p.vectors * c.kernels->vl);
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? plane_bytes(&c, plan->threads)
                                                      : gradient_of_x_bytes(g, plan->threads, &plane_correlator);
 }

@@ -63,11 +63,92 @@ INLINE void NAME(plane_tile)(const struct plane_tile *t, const int rows, const i
     }
 }
 
-/* T(rows, vectors), the tallest first. 24 accumulators, 4 vectors of x and a tap fit 32 registers. */
+/* Down `count` rows of y with few taps: each row of x gives to as many rows of y as there are rows of taps, whose sums stay
+ * in registers and move up by one after every row. The first rows of x also give to rows above, which are not written. */
+INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const int taps, const int vectors,
+                             const bool single)
+{
+    const int64_t step = single ? NAME(VL) : t->step, x_row = t->x_row, y_row = t->y_row, end = t->count + rows - 1;
+    const NAME(vec) bias = *(const NAME(vec) *)t->bias;
+    const REAL *x = t->x;
+    REAL *y = (REAL *)t->y - (rows - 1) * y_row;
+    NAME(vec) acc[PLANE_WALK_ROWS_MAX][PLANE_VECTORS_MAX], weight[PLANE_WALK_TAPS_MAX];
+    int64_t offset[PLANE_WALK_TAPS_MAX];
+    UNROLL for (int s = 0; s < rows * taps; s++) {
+        if (single) {
+            weight[s] = ((const REAL *)t->kernel)[s] - (NAME(vec)){0};
+        } else {
+            weight[s] = ((const NAME(vec) *)t->kernel)[s];
+        }
+    }
+    UNROLL for (int s = 0; s < taps; s++) {
+        offset[s] = t->offset[s];
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            acc[r][v] = bias;
+        }
+    }
+    for (int64_t q = 0; q < end; q++, x += x_row, y += y_row) {
+        UNROLL for (int s = 0; s < taps; s++) {
+            UNROLL for (int v = 0; v < vectors; v++) {
+                NAME(vec) value = *(const NAME(vec) *)(x + offset[s] + v * step);
+                PIN(value);
+                UNROLL for (int r = 0; r < rows; r++) {
+                    acc[r][v] += value * weight[(rows - 1 - r) * taps + s];
+                }
+            }
+        }
+        if (q >= rows - 1) {
+            UNROLL for (int v = 0; v < vectors; v++) {
+                *(NAME(vec) *)(y + v * step) = acc[0][v];
+            }
+        }
+        UNROLL for (int v = 0; v < vectors; v++) {
+            UNROLL for (int r = 0; r + 1 < rows; r++) {
+                acc[r][v] = acc[r + 1][v];
+            }
+            acc[rows - 1][v] = bias;
+        }
+    }
+}
+
+/* W(rows of taps, taps, vectors), the widest first. With more taps than 3 x 3 there are not enough registers. */
 #if REGISTERS == 32
-#define PLANE_TILES(T) T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2)
+#define PLANE_WALKS(W) W(3, 3, 4) W(3, 3, 1)
 #else
-#define PLANE_TILES(T) T(5, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) T(3, 3) T(2, 3) T(1, 3)
+#define PLANE_WALKS(W) W(3, 3, 2) W(3, 3, 1)
+#endif
+
+#define DEFINE_PLANE_WALK(rows, taps, vectors)                                                                \
+    TARGET static void NAME(plane_walk_single_##rows##x##taps##_##vectors)(const struct plane_tile *t)         \
+    {                                                                                                         \
+        NAME(plane_walk)(t, rows, taps, vectors, true);                                                       \
+    }                                                                                                         \
+    TARGET static void NAME(plane_walk_lanes_##rows##x##taps##_##vectors)(const struct plane_tile *t)          \
+    {                                                                                                         \
+        NAME(plane_walk)(t, rows, taps, vectors, false);                                                      \
+    }
+PLANE_WALKS(DEFINE_PLANE_WALK)
+
+#define TABLE_PLANE_WALK(rows, taps, vectors)                                                                 \
+    {rows, taps, vectors,                                                                                     \
+     {NAME(plane_walk_lanes_##rows##x##taps##_##vectors), NAME(plane_walk_single_##rows##x##taps##_##vectors)}},
+static const struct plane_walk NAME(plane_walks)[] = {PLANE_WALKS(TABLE_PLANE_WALK){0}};
+
+#undef DEFINE_PLANE_WALK
+#undef TABLE_PLANE_WALK
+#undef PLANE_WALKS
+
+/* T(rows, vectors), of one width the tallest first; one vector, for the sides, with as many rows as the
+ * others. 24 accumulators, 4 vectors of x and a tap fit 32 registers. */
+#if REGISTERS == 32
+#define PLANE_TILES(T) \
+    T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) \
+    T(6, 1) T(4, 1) T(3, 1) T(2, 1) T(1, 1)
+#else
+#define PLANE_TILES(T) \
+    T(5, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) T(3, 3) T(2, 3) T(1, 3) T(5, 1) T(4, 1) T(3, 1) T(2, 1) T(1, 1)
 #endif
 
 #define DEFINE_PLANE_TILE(rows, vectors)                                                             \

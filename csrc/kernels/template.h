@@ -48,6 +48,7 @@ static const struct kernels NAME(kernels) = {
     .repeat_channels = NAME(repeat_channels),
     .sum_channels = NAME(sum_channels),
     .plane_tiles = NAME(plane_tiles),
+    .plane_walks = NAME(plane_walks),
     .plane_sums = NAME(plane_sums_kernels),
     .move_pixels = NAME(move_pixels),
     .winograd_input = NAME(winograd_input),
