@@ -215,7 +215,10 @@ struct plane_tile {
     const void *kernel, *bias;
     void *y;
     int64_t y_row;
-    int64_t count;              /* of functions for so many taps: rows of the tile, any number */
+    int64_t count, x_down;      /* of functions for one row, or for so many taps: rows of y, any number; of the former,
+                                 * from one row of y to the next in x */
+    int64_t across;             /* tiles side by side: the next one is so many vectors times step further on */
+    bool near;                  /* offset[s] is s */
 };
 typedef void plane_tile_fn(const struct plane_tile *tile);
 
@@ -235,7 +238,7 @@ struct plane_sums {
 };
 typedef void plane_sums_fn(const struct plane_sums *sums);
 
-enum { PLANE_ROWS_MAX = 6, PLANE_VECTORS_MAX = 4, PLANE_TAPS_MAX = 5 };
+enum { PLANE_ROWS_MAX = 6, PLANE_VECTORS_MAX = 8, PLANE_TAPS_MAX = 5 };
 enum { PLANE_WALK_ROWS_MAX = 3, PLANE_WALK_TAPS_MAX = 9 };
 
 struct plane_kernel {

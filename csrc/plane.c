@@ -13,8 +13,8 @@
 
 #include "gemm.h"
 
-/* Rows of a block: so many tiles, or so many of a function that goes down any number. */
-enum { TILES_DOWN = 4, WALK_ROWS = 32 };
+/* Rows of a block: so many tiles and no fewer than the least, or so many of a function that goes down any number. */
+enum { TILES_DOWN = 4, ROWS_LEAST = 16, WALK_ROWS = 32 };
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------- */
 
@@ -237,9 +237,9 @@ static const struct plane_walk *choose_walk(const struct correlation *c)
     return w->run[0] ? w : NULL;
 }
 
-/* How some rows are computed: so many at a time, by a function for `vectors` and one for a vector. */
+/* How some rows are computed: so many at a time, so far apart, by a function for `vectors` and one for a vector. */
 struct down {
-    int64_t rows;
+    int64_t rows, apart;
     plane_tile_fn *wide, *narrow;
 };
 
@@ -252,7 +252,8 @@ static const struct plane_kernel *tile_for(const struct tiles *t, int vectors, i
     return k;
 }
 
-static struct down down_for(const struct tiles *t, int64_t rows)
+/* rows: that are left and share rows of x, apart from each other. */
+static struct down down_for(const struct tiles *t, int64_t rows, int64_t apart)
 {
     const bool single = t->p.channels == 1;
     if (t->walk) {
@@ -260,10 +261,10 @@ static struct down down_for(const struct tiles *t, int64_t rows)
         while (narrow->vectors > 1) {
             narrow++;
         }
-        return (struct down){rows, t->walk->run[single], narrow->run[single]};
+        return (struct down){rows, apart, t->walk->run[single], narrow->run[single]};
     }
     const struct plane_kernel *wide = tile_for(t, t->kernel->vectors, rows);
-    return (struct down){wide->rows, wide->run[single], tile_for(t, 1, wide->rows)->run[single]};
+    return (struct down){wide->rows, apart, wide->run[single], tile_for(t, 1, wide->rows)->run[single]};
 }
 
 /* A tile whose vectors would run over the end of the row, or whose pixels are not next to each other in y. */
@@ -282,7 +283,7 @@ static void run_aside(const struct plane *p, plane_tile_fn *run, struct plane_ti
     }
 }
 
-/* The tiles of some rows of y from row `first` of the part, `apart` from each other. */
+/* The tiles of some rows of y from row `first` of the part. */
 static void run_tiles(const struct tiles *t, const struct part *part, int64_t first, const struct down *down)
 {
     const struct plane *p = &t->p;
@@ -291,14 +292,21 @@ static void run_tiles(const struct tiles *t, const struct part *part, int64_t fi
     struct plane_tile tile = {
         .rows = c->taps[0], .taps = c->taps[1], .offset = p->offset, .step = p->step,
         .x_row = c->dilation[0] * part->x_row, .kernel = t->weights, .bias = t->bias,
-        .y_row = max64(p->apart, 1) * c->y_row, .count = down->rows,
+        .y_row = down->apart * c->y_row, .count = down->rows, .x_down = c->stride[0] * down->apart * part->x_row,
+        .near = c->dilation[1] == 1 && !is_sorted(p),
     };
     for (int64_t col = 0, cols; col < part->cols; col += cols) {
+        if (col > 0 && part->cols >= p->tile_cols && part->cols - col > p->vector_cols) {
+            col = min64(col, part->cols - p->tile_cols); /* the last tile may overlap the one before */
+        }
         const bool wide = part->cols - col >= p->tile_cols;
         const int64_t y = part->n * c->y_image + (part->row + first) * c->y_row + (part->col + col) * c->y_pixel;
-        const int64_t lanes = wide ? (p->vectors - 1) * p->step + vl : vl;
-        const bool whole = c->y_pixel == channels && (part->col + col) * channels + lanes <= c->ow * channels;
-        cols = wide ? p->tile_cols : p->vector_cols;
+        const int64_t beyond = wide ? (p->vectors - 1) * p->step + vl : vl, each = wide ? p->tile_cols : p->vector_cols;
+        const int64_t left = (c->ow - part->col - col) * channels;
+        const bool whole = c->y_pixel == channels && left >= beyond;
+        tile.across = whole ? max64((part->cols - col) / each, 1) : 1;
+        tile.across -= whole && (tile.across - 1) * each * channels + beyond > left; /* the last one would run over */
+        cols = tile.across * each;
         tile.x = at(part->x, first * c->stride[0] * part->x_row + col * channels, c->x.item);
         tile.y = at(c->y, y, c->x.item);
         if (whole) {
@@ -309,18 +317,31 @@ static void run_tiles(const struct tiles *t, const struct part *part, int64_t fi
     }
 }
 
+/* Rows that share no rows of x are computed one by one, in any order. */
+static void run_rows(const struct tiles *t, const struct part *part)
+{
+    struct down down = down_for(t, 1, 1);
+    for (int64_t row = 0; row < part->rows; row += down.rows) {
+        down.rows = min64(part->rows - row, WALK_ROWS);
+        run_tiles(t, part, row, &down);
+    }
+}
+
 static void run_part(const struct plane *p, const struct part *part, int lane, void *data)
 {
     const struct tiles *t = data;
-    const int64_t apart = p->apart ? p->apart : part->rows;
     (void)lane;
-    for (int64_t first = 0; first < min64(apart, part->rows); first++) {
-        int64_t rows = (part->rows - 1 - first) / apart + 1, row = first;
+    if (!t->walk && t->kernel->rows == 1) {
+        run_rows(t, part);
+        return;
+    }
+    for (int64_t first = 0; first < min64(p->apart, part->rows); first++) {
+        int64_t rows = (part->rows - 1 - first) / p->apart + 1, row = first;
         while (rows > 0) {
-            const struct down down = down_for(t, rows);
+            const struct down down = down_for(t, rows, p->apart);
             run_tiles(t, part, row, &down);
             rows -= down.rows;
-            row += down.rows * apart;
+            row += down.rows * p->apart;
         }
     }
 }
@@ -371,7 +392,8 @@ static struct tiles plan_tiles(const struct correlation *c)
 {
     const struct plane_kernel *kernel = choose_tile(c);
     const struct plane_walk *walk = choose_walk(c);
-    const struct plane p = walk ? plan(c, walk->vectors, WALK_ROWS) : plan(c, kernel->vectors, TILES_DOWN * kernel->rows);
+    const int64_t rows = ceil_div(max64(TILES_DOWN * kernel->rows, ROWS_LEAST), kernel->rows) * kernel->rows;
+    const struct plane p = walk ? plan(c, walk->vectors, WALK_ROWS) : plan(c, kernel->vectors, rows);
     return (struct tiles){.p = p, .kernel = kernel, .walk = walk};
 }
 

@@ -11,5 +11,6 @@
 #define TILES(T) ROWS_14(T, 1) ROWS_14(T, 2) ROWS_9(T, 3) ROWS_6(T, 4)
 #define TALLEST {0, 14, 14, 9, 6}
 #define WIDEST 4
+#define PERMUTE
 #include "both_types.h"
 #endif

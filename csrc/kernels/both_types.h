@@ -9,6 +9,7 @@
  *   TILES(T)     T(rows, vectors) for every register tile of the product
  *   TALLEST      {0, rows of the tallest tile one vector wide, two vectors wide, ...}
  *   WIDEST       vectors of the widest tile, at most NV_MAX
+ *   PERMUTE      defined if any lanes of two vectors can be brought into one by an instruction
  */
 #include <float.h>
 #include <math.h>

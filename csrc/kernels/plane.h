@@ -35,22 +35,59 @@ INLINE void NAME(plane_step)(const struct plane_tile *t, const REAL *x, const RE
     }
 }
 
+#ifdef PERMUTE
+/* The same for one row of the tile, one channel and neighbouring taps: for each multiplication a vector of x would have to
+ * be loaded, and most lie across two cache lines. These are taken from two vectors that are next to each other. */
+INLINE void NAME(plane_near_step)(const struct plane_tile *t, const REAL *x, const REAL *weight, NAME(vec) *acc,
+                                  const int vectors)
+{
+    NAME(ivec) lane;
+    UNROLL for (int i = 0; i < NAME(VL); i++) {
+        lane[i] = i;
+    }
+    for (int64_t first = 0; first < t->taps; first += NAME(VL), x += NAME(VL)) {
+        const int64_t taps = min64(t->taps - first, NAME(VL));
+        NAME(vec) value[PLANE_VECTORS_MAX + 1];
+        NAME(ivec) from = lane;
+        UNROLL for (int v = 0; v < vectors; v++) {
+            value[v] = *(const NAME(vec) *)(x + v * NAME(VL));
+        }
+        /* The last one ends with the last value that is needed, and is then rotated to where it belongs. */
+        value[vectors] = *(const NAME(vec) *)(x + (vectors - 1) * NAME(VL) + taps - 1);
+        value[vectors] = __builtin_shuffle(value[vectors], lane + (BITS)(NAME(VL) + 1 - taps));
+        for (int64_t s = 0; s < taps; s++, from += 1) {
+            const NAME(vec) w = weight[first + s] - (NAME(vec)){0};
+            UNROLL for (int v = 0; v < vectors; v++) {
+                acc[v] += __builtin_shuffle(value[v], value[v + 1], from) * w;
+            }
+        }
+    }
+}
+#endif
+
 /* rows <= t->rows of taps. single: one channel, so a tap is one number, not one for each lane. */
-INLINE void NAME(plane_tile)(const struct plane_tile *t, const int rows, const int vectors, const bool single)
+INLINE void NAME(plane_one_tile)(const struct plane_tile *t, const REAL *x, REAL *y, const int rows, const int vectors,
+                                 const bool single)
 {
     NAME(vec) acc[PLANE_ROWS_MAX][PLANE_VECTORS_MAX];
     const NAME(vec) bias = *(const NAME(vec) *)t->bias;
     const int64_t taps = t->taps * (single ? 1 : NAME(VL)), step = single ? NAME(VL) : t->step;
-    const REAL *x = t->x, *weight = t->kernel;
+    const REAL *weight = t->kernel;
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < vectors; v++) {
             acc[i][v] = bias;
         }
     }
+    int64_t row = rows - 1;
+#ifdef PERMUTE
+    for (; rows == 1 && single && t->near && row < t->rows; row++, x += t->x_row, weight += taps) {
+        NAME(plane_near_step)(t, x, weight, acc[0], vectors);
+    }
+#endif
     UNROLL for (int q = 0; q < rows - 1; q++, x += t->x_row, weight += taps) {
         NAME(plane_step)(t, x, weight, acc, 0, q + 1, vectors, single);
     }
-    for (int64_t q = rows - 1; q < t->rows; q++, x += t->x_row, weight += taps) {
+    for (; row < t->rows; row++, x += t->x_row, weight += taps) {
         NAME(plane_step)(t, x, weight, acc, 0, rows, vectors, single);
     }
     UNROLL for (int q = 1; q < rows; q++, x += t->x_row) {
@@ -58,20 +95,30 @@ INLINE void NAME(plane_tile)(const struct plane_tile *t, const int rows, const i
     }
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < vectors; v++) {
-            *(NAME(vec) *)((REAL *)t->y + i * t->y_row + v * step) = acc[i][v];
+            *(NAME(vec) *)(y + i * t->y_row + v * step) = acc[i][v];
+        }
+    }
+}
+
+INLINE void NAME(plane_tile)(const struct plane_tile *t, const int rows, const int vectors, const bool single)
+{
+    const int64_t step = vectors * (single ? NAME(VL) : t->step);
+    const REAL *x = t->x;
+    REAL *y = t->y;
+    for (int64_t down = 0; down < (rows == 1 ? t->count : 1); down++, x += t->x_down, y += t->y_row) {
+        for (int64_t i = 0; i < t->across; i++) {
+            NAME(plane_one_tile)(t, x + i * step, y + i * step, rows, vectors, single);
         }
     }
 }
 
 /* Down `count` rows of y with few taps: each row of x gives to as many rows of y as there are rows of taps, whose sums stay
  * in registers and move up by one after every row. The first rows of x also give to rows above, which are not written. */
-INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const int taps, const int vectors,
-                             const bool single)
+INLINE void NAME(plane_one_walk)(const struct plane_tile *t, const REAL *x, REAL *y, const int rows, const int taps,
+                                 const int vectors, const bool single)
 {
     const int64_t step = single ? NAME(VL) : t->step, x_row = t->x_row, y_row = t->y_row, end = t->count + rows - 1;
     const NAME(vec) bias = *(const NAME(vec) *)t->bias;
-    const REAL *x = t->x;
-    REAL *y = (REAL *)t->y - (rows - 1) * y_row;
     NAME(vec) acc[PLANE_WALK_ROWS_MAX][PLANE_VECTORS_MAX], weight[PLANE_WALK_TAPS_MAX];
     int64_t offset[PLANE_WALK_TAPS_MAX];
     UNROLL for (int s = 0; s < rows * taps; s++) {
@@ -89,6 +136,7 @@ INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const i
             acc[r][v] = bias;
         }
     }
+    y -= (rows - 1) * y_row;
     for (int64_t q = 0; q < end; q++, x += x_row, y += y_row) {
         UNROLL for (int s = 0; s < taps; s++) {
             UNROLL for (int v = 0; v < vectors; v++) {
@@ -110,6 +158,15 @@ INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const i
             }
             acc[rows - 1][v] = bias;
         }
+    }
+}
+
+INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const int taps, const int vectors,
+                             const bool single)
+{
+    const int64_t step = vectors * (single ? NAME(VL) : t->step);
+    for (int64_t i = 0; i < t->across; i++) {
+        NAME(plane_one_walk)(t, (const REAL *)t->x + i * step, (REAL *)t->y + i * step, rows, taps, vectors, single);
     }
 }
 
@@ -144,7 +201,7 @@ static const struct plane_walk NAME(plane_walks)[] = {PLANE_WALKS(TABLE_PLANE_WA
  * others. 24 accumulators, 4 vectors of x and a tap fit 32 registers. */
 #if REGISTERS == 32
 #define PLANE_TILES(T) \
-    T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) \
+    T(1, 8) T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) \
     T(6, 1) T(4, 1) T(3, 1) T(2, 1) T(1, 1)
 #else
 #define PLANE_TILES(T) \
