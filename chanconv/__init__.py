@@ -14,7 +14,7 @@ Images are channels-last, (H, W, C) or (N, H, W, C); kernels (KH, KW, C, K). `co
 
 from importlib import import_module
 
-from chanconv import activations
+from chanconv import threadpools
 from chanconv._chanconv import version as _version
 from chanconv.config import (
     get_num_threads,
@@ -25,32 +25,47 @@ from chanconv.config import (
     set_precision,
     show_config,
 )
-from chanconv.explanation import Explanation
-from chanconv.ops import (
-    ConvGradients,
-    col2im,
-    conv,
-    conv_backward,
-    conv_grad_kernel,
-    conv_grad_x,
-    conv_output_shape,
-    conv_transpose,
-    conv_transpose_backward,
-    explain,
-    im2col,
-    plane_conv,
-    plane_conv_backward,
+from chanconv.embedding import (
+    c_api_address,
+    c_functions,
+    get_cmake_dir,
+    get_include,
+    get_library,
+    get_library_dir,
+    get_pkgconfig_dir,
 )
+from chanconv.threadpools import register_threadpoolctl
 
 __version__ = _version()
 
-# Modules that are imported when they are first used.
-_LAZY = ("layers", "reference")
+# What needs NumPy is imported when it is first used: build systems ask for paths where NumPy is not installed.
+_MODULES = ("activations", "layers", "reference")
+_FUNCTIONS = {
+    "chanconv.explanation": ("Explanation",),
+    "chanconv.ops": (
+        "ConvGradients",
+        "col2im",
+        "conv",
+        "conv_backward",
+        "conv_grad_kernel",
+        "conv_grad_x",
+        "conv_output_shape",
+        "conv_transpose",
+        "conv_transpose_backward",
+        "explain",
+        "im2col",
+        "plane_conv",
+        "plane_conv_backward",
+    ),
+}
+_HOME = {name: module for module, names in _FUNCTIONS.items() for name in names}
 
 __all__ = [
     "ConvGradients",
     "Explanation",
     "activations",
+    "c_api_address",
+    "c_functions",
     "col2im",
     "conv",
     "conv_backward",
@@ -60,7 +75,12 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_backward",
     "explain",
+    "get_cmake_dir",
+    "get_include",
+    "get_library",
+    "get_library_dir",
     "get_num_threads",
+    "get_pkgconfig_dir",
     "get_precision",
     "im2col",
     "layers",
@@ -69,6 +89,7 @@ __all__ = [
     "plane_conv_backward",
     "precision",
     "reference",
+    "register_threadpoolctl",
     "set_num_threads",
     "set_precision",
     "show_config",
@@ -76,10 +97,16 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in _LAZY:
+    if name in _MODULES:
         return import_module(f"chanconv.{name}")
-    raise AttributeError(f"module 'chanconv' has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'chanconv' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
 
 
 def __dir__():
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_MODULES, *_HOME})
+
+
+threadpools.register_if_imported()

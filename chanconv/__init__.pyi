@@ -12,6 +12,8 @@ __all__ = [
     "ConvGradients",
     "Explanation",
     "activations",
+    "c_api_address",
+    "c_functions",
     "col2im",
     "conv",
     "conv_backward",
@@ -21,7 +23,12 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_backward",
     "explain",
+    "get_cmake_dir",
+    "get_include",
+    "get_library",
+    "get_library_dir",
     "get_num_threads",
+    "get_pkgconfig_dir",
     "get_precision",
     "im2col",
     "layers",
@@ -30,6 +37,7 @@ __all__ = [
     "plane_conv_backward",
     "precision",
     "reference",
+    "register_threadpoolctl",
     "set_num_threads",
     "set_precision",
     "show_config",
@@ -203,3 +211,11 @@ def get_precision() -> _Precision: ...
 def set_precision(precision: _Precision) -> None: ...
 def precision(precision: _Precision) -> AbstractContextManager[None]: ...
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, Any] | None: ...
+def c_api_address() -> int: ...
+def c_functions() -> dict[str, int]: ...
+def get_cmake_dir() -> str: ...
+def get_include() -> str: ...
+def get_library() -> str: ...
+def get_library_dir() -> str: ...
+def get_pkgconfig_dir() -> str: ...
+def register_threadpoolctl() -> None: ...

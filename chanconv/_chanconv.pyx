@@ -9,193 +9,10 @@ arguments mean stand in chanconv.h.
 """
 from math import prod
 
-from libc.stdint cimport int32_t, int64_t
+from cpython.pycapsule cimport PyCapsule_New
+from libc.stdint cimport int64_t, uintptr_t
 
-cdef extern from "chanconv.h" nogil:
-    ctypedef enum chanconv_status:
-        CHANCONV_OK
-        CHANCONV_NO_MEMORY
-
-    const char *chanconv_status_string(chanconv_status status)
-
-    ctypedef struct chanconv_error:
-        const char *argument
-        char text[240]
-
-    ctypedef struct chanconv_context:
-        pass
-
-    const char *chanconv_version()
-    const char *chanconv_compiler()
-
-    int chanconv_get_num_threads()
-    int chanconv_set_num_threads(int n)
-    const char *chanconv_num_threads_source()
-
-    const char *chanconv_isa()
-    const char *chanconv_isa_available(int index)
-    const char *chanconv_isa_compiled(int index)
-    chanconv_status chanconv_set_isa(const char *isa)
-    const char *chanconv_environment_warning(int index)
-
-    ctypedef struct chanconv_cpu_info:
-        size_t struct_size
-        int64_t l1_bytes, l2_bytes, l3_bytes
-        int processors
-
-    chanconv_status chanconv_get_cpu_info(chanconv_cpu_info *info)
-
-    ctypedef enum chanconv_dtype:
-        CHANCONV_F32
-        CHANCONV_F64
-
-    ctypedef enum chanconv_activation_kind:
-        CHANCONV_IDENTITY
-        CHANCONV_RELU
-        CHANCONV_RELU6
-        CHANCONV_LEAKY_RELU
-        CHANCONV_ELU
-        CHANCONV_SELU
-        CHANCONV_CELU
-        CHANCONV_GELU
-        CHANCONV_GELU_TANH
-        CHANCONV_SILU
-        CHANCONV_MISH
-        CHANCONV_SIGMOID
-        CHANCONV_LOG_SIGMOID
-        CHANCONV_HARD_SIGMOID
-        CHANCONV_HARD_SILU
-        CHANCONV_TANH
-        CHANCONV_HARD_TANH
-        CHANCONV_SOFTPLUS
-        CHANCONV_SOFTSIGN
-        CHANCONV_SOFTSHRINK
-        CHANCONV_HARDSHRINK
-        CHANCONV_TANHSHRINK
-        CHANCONV_THRESHOLD
-
-    ctypedef struct chanconv_activation:
-        int32_t kind
-        double p[2]
-
-    chanconv_status chanconv_activation_forward(
-        chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
-        const void *x, void *y, chanconv_error *error)
-    chanconv_status chanconv_activation_backward(
-        chanconv_context *context, chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
-        const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
-    chanconv_status chanconv_prelu_forward(
-        chanconv_context *context, chanconv_dtype dtype, int64_t pixels, int64_t channels, int64_t slopes,
-        const void *x, const void *slope, void *y, chanconv_error *error)
-    chanconv_status chanconv_prelu_backward(
-        chanconv_context *context, chanconv_dtype dtype, int64_t pixels, int64_t channels, int64_t slopes,
-        const void *grad_y, const void *x, const void *slope, void *grad_x, void *grad_slope, chanconv_error *error)
-
-    ctypedef enum chanconv_axis_activation:
-        CHANCONV_SOFTMAX
-        CHANCONV_LOG_SOFTMAX
-        CHANCONV_GLU
-
-    chanconv_status chanconv_axis_forward(
-        chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
-        int64_t length, int64_t inner, const void *x, void *y, chanconv_error *error)
-    chanconv_status chanconv_axis_backward(
-        chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
-        int64_t length, int64_t inner, const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
-
-    ctypedef enum chanconv_padding_mode:
-        CHANCONV_ZEROS
-        CHANCONV_REFLECT
-        CHANCONV_REPLICATE
-        CHANCONV_CIRCULAR
-        CHANCONV_SYMMETRIC
-
-    ctypedef enum chanconv_padding_rule:
-        CHANCONV_PAD_EXPLICIT
-        CHANCONV_PAD_SAME
-        CHANCONV_PAD_SAME_LOWER
-
-    ctypedef enum chanconv_algorithm:
-        CHANCONV_AUTO
-        CHANCONV_GEMM
-        CHANCONV_DIRECT
-        CHANCONV_WINOGRAD
-        CHANCONV_FFT
-        CHANCONV_IM2COL
-        CHANCONV_ALGORITHM_COUNT
-
-    ctypedef enum chanconv_pass:
-        CHANCONV_FORWARD
-        CHANCONV_GRAD_X
-        CHANCONV_GRAD_KERNEL
-
-    ctypedef struct chanconv_conv:
-        int32_t dtype, padding_mode, padding_rule, algorithm, precision
-        int64_t n, h, w, c, kh, kw, kernel_c, k
-        int64_t stride[2]
-        int64_t dilation[2]
-        int64_t padding[2][2]
-        int64_t groups
-        chanconv_activation activation
-
-    ctypedef struct chanconv_sizes:
-        size_t struct_size
-        int64_t oh, ow, x_count, kernel_count, y_count
-
-    ctypedef struct chanconv_plan:
-        size_t struct_size
-        int32_t algorithm, threads
-        int32_t tile[2]
-        double flops, bytes
-        int64_t workspace_bytes
-        const char *declined[CHANCONV_ALGORITHM_COUNT]
-
-    void chanconv_conv_init(chanconv_conv *conv)
-    chanconv_status chanconv_conv_check(const chanconv_conv *conv, chanconv_sizes *sizes, chanconv_error *error)
-    chanconv_status chanconv_conv_transposed(
-        chanconv_conv *conv, const int64_t *grid, const int64_t *output_padding, chanconv_error *error)
-    chanconv_status chanconv_conv_plan(
-        chanconv_context *context, const chanconv_conv *conv, chanconv_pass direction, chanconv_plan *plan,
-        chanconv_error *error)
-
-    chanconv_status chanconv_conv_forward(
-        chanconv_context *context, const chanconv_conv *conv, const void *x, const void *kernel, const void *bias,
-        void *y, chanconv_error *error)
-    ctypedef struct chanconv_packed:
-        pass
-
-    chanconv_status chanconv_pack_kernel(
-        chanconv_context *context, const chanconv_conv *conv, chanconv_pass direction, const void *kernel,
-        chanconv_packed **packed, chanconv_error *error)
-    void chanconv_packed_destroy(chanconv_context *context, chanconv_packed *packed)
-    int64_t chanconv_packed_gain(const chanconv_conv *conv, chanconv_pass direction)
-    int chanconv_packed_holds(const chanconv_packed *packed, const void *kernel)
-    int chanconv_packed_serves(const chanconv_packed *packed, const chanconv_conv *conv, chanconv_pass direction)
-    chanconv_status chanconv_conv_forward_packed(
-        chanconv_context *context, const chanconv_conv *conv, const void *x, const chanconv_packed *packed,
-        const void *bias, void *y, chanconv_error *error)
-    chanconv_status chanconv_conv_transpose_packed(
-        chanconv_context *context, const chanconv_conv *conv, const void *y, const chanconv_packed *packed,
-        const void *bias, void *x, chanconv_error *error)
-    chanconv_status chanconv_conv_grad_x(
-        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *kernel, void *grad_x,
-        chanconv_error *error)
-    chanconv_status chanconv_conv_transpose(
-        chanconv_context *context, const chanconv_conv *conv, const void *y, const void *kernel, const void *bias,
-        void *x, chanconv_error *error)
-    chanconv_status chanconv_conv_grad_kernel(
-        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *x, void *grad_kernel,
-        chanconv_error *error)
-    chanconv_status chanconv_conv_grad_kernel_per_sample(
-        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, const void *x, void *grad_kernels,
-        chanconv_error *error)
-    chanconv_status chanconv_conv_grad_bias(
-        chanconv_context *context, const chanconv_conv *conv, const void *grad_y, void *grad_bias,
-        chanconv_error *error)
-    chanconv_status chanconv_im2col(
-        chanconv_context *context, const chanconv_conv *conv, const void *x, void *columns, chanconv_error *error)
-    chanconv_status chanconv_col2im(
-        chanconv_context *context, const chanconv_conv *conv, const void *columns, void *x, chanconv_error *error)
+from chanconv cimport *
 
 # The passes by the number of arrays they read.
 ctypedef chanconv_status (*unary_pass)(chanconv_context *, const chanconv_conv *, const void *, void *,
@@ -656,6 +473,33 @@ def col2im(Convolution conv not None, const real[::1] columns not None, real[::1
     check_count("columns", columns.shape[0], prod(conv.columns_shape))
     check_count("out", x.shape[0], conv.sizes.x_count)
     conv.unary(chanconv_col2im, sizeof(real), &columns[0], &x[0])
+
+
+# ---- For other compiled code ----------------------------------------------------------------------------------------
+
+_C_API = PyCapsule_New(<void *>chanconv_get_api(), "chanconv._chanconv._C_API", NULL)
+
+
+def c_api_address():
+    """The address of the table of the C library's functions, the ``chanconv_api`` of chanconv.h."""
+    return <uintptr_t>chanconv_get_api()
+
+
+def c_functions():
+    """The addresses of the C library's functions, in the order of the table, by names without ``chanconv_``."""
+    cdef const chanconv_api *api = chanconv_get_api()
+    cdef void **function = <void **>&api.version_number
+    cdef int i = 0
+    found = {}
+    while api.names[i] != NULL:
+        found[api.names[i].decode()] = <uintptr_t>function[i]
+        i += 1
+    return found
+
+
+def abi_version():
+    """The version of the C library's binary interface, (major, minor)."""
+    return chanconv_abi_major(), chanconv_abi_minor()
 
 
 # ---- The library ----------------------------------------------------------------------------------------------------

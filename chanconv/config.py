@@ -129,6 +129,7 @@ def _config():
     cpu = _chanconv.cpu_info()
     return {
         "version": _chanconv.version(),
+        "abi": "{}.{}".format(*_chanconv.abi_version()),
         "compiler": _chanconv.compiler(),
         "instruction_sets": {
             "in_use": _chanconv.isa(),
@@ -153,7 +154,7 @@ def _config():
 
 def _lines(config):
     isas, caches, threads = config["instruction_sets"], config["caches"], config["threads"]
-    yield f"chanconv {config['version']}, compiled by {config['compiler']}"
+    yield f"chanconv {config['version']}, C ABI {config['abi']}, compiled by {config['compiler']}"
     yield f"instruction set  {isas['in_use']}"
     yield f"  available      {', '.join(isas['available'])}"
     yield f"  compiled       {', '.join(isas['compiled'])}"

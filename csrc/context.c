@@ -46,14 +46,18 @@ chanconv_status chanconv_context_create(const chanconv_context_options *options,
     }
     *context = NULL;
     if (!options || options->struct_size != sizeof *options || options->threads < 0 ||
-        !options->allocate != !options->release) {
+        !options->allocate != !options->release || (options->workspace && options->allocate) ||
+        (options->workspace_bytes && !options->workspace)) {
         return CHANCONV_BAD_STRUCT;
     }
     *context = malloc(sizeof **context);
     if (!*context) {
         return CHANCONV_NO_MEMORY;
     }
-    (*context)->options = *options;
+    **context = (struct chanconv_context){.options = *options};
+    /* What is found out once takes memory for a moment: now, so that no call with this context does. */
+    environment();
+    cpu_info();
     return CHANCONV_OK;
 }
 

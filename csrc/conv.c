@@ -11,6 +11,8 @@ static const struct algorithm *const algorithms[] = {&algorithm_fft,      &algor
                                                      &algorithm_im2col};
 enum { ALGORITHMS = sizeof algorithms / sizeof *algorithms };
 
+_Static_assert((int)CHANCONV_ALGORITHM_COUNT <= (int)CHANCONV_PLAN_ALGORITHMS, "chanconv_plan.declined is too short");
+
 static const char *const algorithm_name[CHANCONV_ALGORITHM_COUNT] = {"auto",     "gemm", "direct",
                                                                      "winograd", "fft",  "im2col"};
 
@@ -269,6 +271,16 @@ chanconv_status chanconv_conv_grad_kernel_per_sample(chanconv_context *context, 
     return status;
 }
 
+/* The gradient of the bias is that of the kernel of a 1x1 convolution of one channel whose x is 1 everywhere. */
+static struct geometry bias_geometry(const struct geometry *g)
+{
+    return (struct geometry){
+        .dtype = g->dtype, .item = g->item, .n = g->n, .h = g->oh, .w = g->ow, .c = 1, .kh = 1, .kw = 1, .k = g->k,
+        .oh = g->oh, .ow = g->ow, .groups = 1, .cg = 1, .kg = g->k, .stride = {1, 1}, .dilation = {1, 1},
+        .y_pixel = g->y_pixel, .y_row = g->y_row, .y_image = g->y_image, .algorithm = CHANCONV_GEMM,
+    };
+}
+
 chanconv_status chanconv_conv_grad_bias(chanconv_context *context, const chanconv_conv *conv, const void *grad_y,
                                         void *grad_bias, chanconv_error *error)
 {
@@ -283,17 +295,12 @@ chanconv_status chanconv_conv_grad_bias(chanconv_context *context, const chancon
     if (g.k == 0) {
         return CHANCONV_OK;
     }
-    /* The gradient of the kernel of a 1x1 convolution of one channel whose x is 1 everywhere. Every pitch of that x is
-     * 0: it is one number. */
+    /* Every pitch of that x is 0: it is one number. */
     static const union {
         uint64_t bits;
         unsigned char bytes[8];
     } one[2] = {{.bits = UINT64_C(0x3f8000003f800000)}, {.bits = UINT64_C(0x3ff0000000000000)}};
-    struct geometry ones = {
-        .dtype = g.dtype, .item = g.item, .n = g.n, .h = g.oh, .w = g.ow, .c = 1, .kh = 1, .kw = 1, .k = g.k,
-        .oh = g.oh, .ow = g.ow, .groups = 1, .cg = 1, .kg = g.k, .stride = {1, 1}, .dilation = {1, 1},
-        .y_pixel = g.y_pixel, .y_row = g.y_row, .y_image = g.y_image, .algorithm = CHANCONV_GEMM,
-    };
+    const struct geometry ones = bias_geometry(&g);
     return grad_kernel(context, &ones, grad_y, &one[g.dtype], grad_bias, error);
 }
 
@@ -322,7 +329,18 @@ static void plan_threads(const struct algorithm *algorithm, const struct geometr
         algorithm->plan(g, pass, plan);
         most = max64(most, plan->workspace_bytes);
     }
-    plan->workspace_bytes = most;
+    plan->workspace_bytes = most ? most + NESTED_BLOCKS_MAX * CACHE_LINE : 0;
+}
+
+/* Makes *g the geometry of the one of the first three passes that `pass` is made of, which it returns. */
+static chanconv_pass made_of(chanconv_pass pass, struct geometry *g)
+{
+    if (pass == CHANCONV_GRAD_BIAS) {
+        *g = bias_geometry(g);
+    } else if (pass == CHANCONV_GRAD_KERNEL_PER_SAMPLE) {
+        g->n = min64(g->n, 1);
+    }
+    return pass > CHANCONV_GRAD_KERNEL ? CHANCONV_GRAD_KERNEL : pass;
 }
 
 chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_conv *conv, chanconv_pass pass,
@@ -332,10 +350,11 @@ chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_con
     if (!plan || plan->struct_size != sizeof *plan) {
         return fail(error, CHANCONV_BAD_STRUCT, "plan", "expected struct_size to be sizeof(chanconv_plan)");
     }
-    if (pass < CHANCONV_FORWARD || pass > CHANCONV_GRAD_KERNEL) {
-        return fail(error, CHANCONV_BAD_STRUCT, "pass", "expected 0 .. 2, got %d", (int)pass);
+    if (pass < CHANCONV_FORWARD || pass > CHANCONV_GRAD_BIAS) {
+        return fail(error, CHANCONV_BAD_STRUCT, "pass", "expected 0 .. %d, got %d", CHANCONV_GRAD_BIAS, (int)pass);
     }
     chanconv_status status = resolve(conv, &g, error);
+    pass = status ? pass : made_of(pass, &g);
     status = status ? status : admit(&g, pass, error);
     if (status != CHANCONV_OK) {
         return status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- * Status texts, error details, the version and the compiler. */
+ * Status texts, error details, and the compiler. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,8 +29,6 @@ const char *chanconv_status_string(chanconv_status status)
     bool known = index < sizeof status_text / sizeof *status_text && status_text[index];
     return known ? status_text[index] : "unknown status";
 }
-
-const char *chanconv_version(void) { return CHANCONV_VERSION; }
 
 const char *chanconv_compiler(void)
 {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "chanconv.h"
+#include "names.h"
 
 /* The public functions are visible; everything from here on is the library's own. */
 #pragma GCC visibility push(hidden)
@@ -398,8 +399,11 @@ extern const struct kernels *const kernels_neon[2];
 
 /* ---- memory.c --------------------------------------------------------------------------------------------------------- */
 
-/* Scratch memory, aligned to a cache line, from the context's allocator; NULL if there is none. release_scratch(NULL)
- * does nothing. The library's own allocator keeps one block for the next call. */
+/* Scratch memory, aligned to a cache line, from the context's workspace or allocator; NULL if there is none.
+ * release_scratch(NULL) does nothing. Blocks are released in the reverse order, by the thread that took them: the one
+ * that makes the call. The library's own allocator keeps one block for the next call. */
+enum { NESTED_BLOCKS_MAX = 4 }; /* that a call holds at a time; each may lose a cache line to alignment */
+
 void *take_scratch(chanconv_context *context, size_t bytes);
 void release_scratch(chanconv_context *context, void *block, size_t bytes);
 
@@ -411,6 +415,7 @@ void release_lasting(chanconv_context *context, void *memory, size_t bytes);
 
 struct chanconv_context {
     chanconv_context_options options;
+    size_t workspace_used; /* bytes, from the first cache line on */
 };
 
 /* Threads a call with this context may use: at least 1. */

@@ -4,6 +4,8 @@
  *
  * The library's own allocator keeps the largest of the blocks released lately for the next call: taking and keeping it
  * is one atomic exchange, so that calls from many threads never wait for each other.
+ *
+ * A host's workspace is a stack without headers: a call takes and releases blocks in turn, on the thread it is made on.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -79,14 +81,43 @@ static void release_to_host(const chanconv_context_options *options, void *memor
     options->release(options->host, ((struct block *)memory - 1)->base, host_bytes(bytes));
 }
 
+/* The stack of a workspace begins at its first cache line. */
+static char *workspace_base(const chanconv_context_options *options)
+{
+    uintptr_t start = (uintptr_t)options->workspace;
+    return (char *)options->workspace + (-start & (CACHE_LINE - 1));
+}
+
+static void *take_from_workspace(chanconv_context *context, size_t bytes)
+{
+    const chanconv_context_options *options = &context->options;
+    size_t lost = (size_t)(workspace_base(options) - (char *)options->workspace) + context->workspace_used;
+    if (lost > options->workspace_bytes || bytes > options->workspace_bytes - lost) {
+        return NULL;
+    }
+    void *block = workspace_base(options) + context->workspace_used;
+    context->workspace_used += (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    return block;
+}
+
+static void release_to_workspace(chanconv_context *context, void *block)
+{
+    context->workspace_used = (size_t)((char *)block - workspace_base(&context->options));
+}
+
 void *take_scratch(chanconv_context *context, size_t bytes)
 {
+    if (context && context->options.workspace) {
+        return take_from_workspace(context, bytes);
+    }
     return has_host(context) ? take_from_host(&context->options, bytes) : take_own(bytes);
 }
 
 void release_scratch(chanconv_context *context, void *memory, size_t bytes)
 {
-    if (memory && has_host(context)) {
+    if (memory && context && context->options.workspace) {
+        release_to_workspace(context, memory);
+    } else if (memory && has_host(context)) {
         release_to_host(&context->options, memory, bytes);
     } else if (memory) {
         release_own(memory);

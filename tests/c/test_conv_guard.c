@@ -414,33 +414,79 @@ static void test_failing_allocations(void)
     }
 }
 
-/* A plan's workspace bounds what a pass allocates; a host's blocks come with 128 bytes more. */
-static void test_workspace(void)
+/* As conv_plan() knows the pass that has this output; im2col and col2im, which take no memory, it does not. */
+static int pass_of(enum array out)
 {
-    static const struct {
-        enum array out;
-        chanconv_pass pass;
-    } planned[] = {{Y, CHANCONV_FORWARD}, {GRAD_X, CHANCONV_GRAD_X}, {GRAD_KERNEL, CHANCONV_GRAD_KERNEL}};
+    static const enum array outs[] = {Y, GRAD_X, GRAD_KERNEL, GRAD_KERNELS, GRAD_BIAS};
+    for (int i = 0; i < 5; i++) {
+        if (outs[i] == out) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* A plan's workspace bounds what a pass allocates; a host's blocks come with 128 bytes more. */
+static void check_planned(const struct one_call *one, int64_t planned)
+{
+    struct counter counter = {0};
+    chanconv_context *context = counted_context(&counter, 2);
+    CHECK(call_once(context, (void *)one) == CHANCONV_OK);
+    if (!CHECK((int64_t)counter.peak <= planned + 128 * counter.calls)) {
+        fprintf(stderr, "  planned %lld, took %zu in %ld blocks\n", (long long)planned, counter.peak, counter.calls);
+        describe(one->problem, one->pass, 0);
+    }
+    chanconv_context_destroy(context);
+}
+
+/* A context whose memory is `bytes` bytes between guard pages, at an odd address. */
+static chanconv_context *workspace_context(struct guarded *buffer, int64_t bytes)
+{
+    *buffer = guarded_new((size_t)bytes, GUARD_END);
+    chanconv_context_options options = {
+        .struct_size = sizeof options, .threads = 2, .workspace = buffer->data, .workspace_bytes = (size_t)bytes};
+    chanconv_context *context;
+    CHECK(chanconv_context_create(&options, &context) == CHANCONV_OK);
+    return context;
+}
+
+/* So many bytes suffice, call after call; with less the pass works or says that it has no memory. */
+static void check_workspace(const struct one_call *one, int64_t planned)
+{
+    static const int64_t missing[] = {0, 1, 300, 1000, 100000};
+    for (int i = 0; i < 5 && missing[i] <= planned; i++) {
+        struct guarded buffer;
+        chanconv_context *context = workspace_context(&buffer, planned - missing[i]);
+        for (int call = 0; call < 2; call++) {
+            chanconv_status status = call_once(context, (void *)one);
+            if (!CHECK(status == CHANCONV_OK || (missing[i] && status == CHANCONV_NO_MEMORY))) {
+                describe(one->problem, one->pass, 0);
+            }
+        }
+        chanconv_context_destroy(context);
+        guarded_free(&buffer);
+    }
+}
+
+static void test_workspace(chanconv_context *two)
+{
     for (int i = 0; i <= SHAPES; i++) {
         struct problem p = problem_of(i < SHAPES ? &shapes[i] : &large, CHANCONV_F64);
         CHECK(make_problem(&p));
-        double *out = calloc((size_t)max64(p.count[Y], max64(p.count[X], p.count[KERNEL])) + 1, sizeof(double));
+        int64_t largest = 1;
+        for (int j = 0; j < PASSES; j++) {
+            largest = max64(largest, p.count[passes[j].out]);
+        }
+        double *out = calloc((size_t)largest, sizeof(double));
         const chanconv_algorithm algorithms[] = {CHANCONV_AUTO, CHANCONV_IM2COL, CHANCONV_FFT};
-        for (int j = 0; j < (is_channelwise(&p.conv) ? 9 : 6); j++) {
-            take_algorithm(&p, algorithms[j / 3]);
-            struct counter counter = {0};
-            chanconv_context *context = counted_context(&counter, 2);
+        for (int j = 0; j < (is_channelwise(&p.conv) ? 3 : 2) * PASSES; j++) {
+            struct one_call one = {&p, &passes[j % PASSES], out};
+            take_algorithm(&p, algorithms[j / PASSES]);
             chanconv_plan plan = {.struct_size = sizeof plan};
-            struct one_call one = {&p, &passes[j % 3], out};
-            CHECK(passes[j % 3].out == planned[j % 3].out);
-            CHECK(chanconv_conv_plan(context, &p.conv, planned[j % 3].pass, &plan, NULL) == CHANCONV_OK);
-            CHECK(call_once(context, &one) == CHANCONV_OK);
-            if (!CHECK((int64_t)counter.peak <= plan.workspace_bytes + 128 * counter.calls)) {
-                fprintf(stderr, "  planned %lld, took %zu in %ld blocks\n", (long long)plan.workspace_bytes,
-                        counter.peak, counter.calls);
-                describe(&p, &passes[j % 3], 0);
-            }
-            chanconv_context_destroy(context);
+            const int pass = pass_of(one.pass->out);
+            CHECK(pass < 0 || chanconv_conv_plan(two, &p.conv, (chanconv_pass)pass, &plan, NULL) == CHANCONV_OK);
+            check_planned(&one, plan.workspace_bytes);
+            check_workspace(&one, plan.workspace_bytes);
         }
         free(out);
         free_problem(&p);
@@ -548,7 +594,11 @@ int main(void)
         test_small_stack();
     }
     test_failing_allocations();
-    test_workspace();
+    options.threads = 2;
+    chanconv_context *two;
+    CHECK(chanconv_context_create(&options, &two) == CHANCONV_OK);
+    test_workspace(two);
+    chanconv_context_destroy(two);
     test_workspace_of_nan();
     test_null_pointers();
     chanconv_context_destroy(three);

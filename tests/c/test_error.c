@@ -47,21 +47,10 @@ static void test_long_text(void)
     }
 }
 
-static void test_version(void)
-{
-    char numbers[32];
-    snprintf(numbers, sizeof numbers, "%d.%d.%d", CHANCONV_VERSION_MAJOR, CHANCONV_VERSION_MINOR,
-             CHANCONV_VERSION_PATCH);
-    CHECK(strcmp(chanconv_version(), CHANCONV_VERSION) == 0);
-    CHECK(strcmp(numbers, CHANCONV_VERSION) == 0);
-    CHECK(strlen(chanconv_compiler()) > 4);
-}
-
 int main(void)
 {
     test_status_strings();
     test_details();
     test_long_text();
-    test_version();
     return report();
 }
