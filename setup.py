@@ -23,7 +23,7 @@ os.environ.setdefault("ZERO_AR_DATE", "1")
 
 SOURCES = sorted(glob("csrc/**/*.c", recursive=True))
 HEADERS = sorted(glob("csrc/**/*.h", recursive=True)) + ["packaging/chanconv_python.h"]
-FLAGS = ["-g0", "-fvisibility=hidden"]
+FLAGS = ["-g0", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]  # nothing unwinds through the library
 
 
 class BuildWithLibrary(build_ext):

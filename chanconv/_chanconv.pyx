@@ -215,6 +215,13 @@ cdef class PackedKernel:
         chanconv_packed_destroy(NULL, self.packed)
 
 
+def reach(shape, pitches):
+    """Elements from the first of an array (N, H, W, C), none of them 0, to its last, at the pitches of `sliced`."""
+    n, h, w, c = shape
+    pixel, row, image = pitches
+    return (n - 1) * image + (h - 1) * row + (w - 1) * pixel + c
+
+
 cdef class Convolution:
     """A checked descriptor of one convolution: x (N, H, W, C), kernel (KH, KW, C / groups, K), y (N, OH, OW, K).
 
@@ -278,6 +285,29 @@ cdef class Convolution:
         if item != self.item:
             raise TypeError(f"expected arrays of {self.item} bytes an element, got {item}")
         return 0
+
+    def sliced(self, x=None, y=None):
+        """The same convolution of arrays that lie in larger ones, its results to the bit the same.
+
+        x and y: the distances from one pixel, row and image to the next, in elements. The passes then take a flat array
+        that reaches from the first element to the last.
+        """
+        cdef Convolution other = Convolution.__new__(Convolution)
+        cdef chanconv_error error
+        error.text[0] = 0
+        other.conv, other.sizes, other.item = self.conv, self.sizes, self.item
+        other.x_shape, other.kernel_shape = self.x_shape, self.kernel_shape
+        other.y_shape, other.columns_shape = self.y_shape, self.columns_shape
+        if x is not None:
+            other.conv.x_pixel, other.conv.x_row, other.conv.x_image = x
+        if y is not None:
+            other.conv.y_pixel, other.conv.y_row, other.conv.y_image = y
+        check(chanconv_conv_check(&other.conv, &other.sizes, &error), &error)
+        if x is not None:
+            other.sizes.x_count = reach(self.x_shape, x)
+        if y is not None:
+            other.sizes.y_count = reach(self.y_shape, y)
+        return other
 
     def plan(self, str what not None):
         """How the pass `what` of `PASSES` would be computed: a dict of the fields of ``chanconv_plan``."""

@@ -4,7 +4,8 @@
 A function of the public API goes through these steps:
 
 1. `common` turns its arguments into arrays of numbers and finds their common type;
-2. `flat` gives the form that a pass reads, a copy only where needed;
+2. `flat` gives the form that a pass reads, a copy only where needed; images that are slices of larger ones, of their
+   channels or of their rows and columns, are read and written where they lie;
 3. `deliver` runs a pass into a new array or into ``out``.
 
 Errors name the argument. float16 is computed in float32 and rounded once, when the result is delivered.
@@ -15,8 +16,10 @@ import os
 import sys
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from chanconv import trace
+from chanconv._chanconv import reach
 
 FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
 COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}
@@ -29,6 +32,23 @@ _NUMBERS = (bool, int, float)  # these have no type of their own beside arrays
 _KINDS = {FLOAT32: "float", FLOAT64: "double"}
 
 
+# Which arrays of a pass, inputs and then the result, the C library takes as slices: x or y of its convolution.
+_SLICES = {
+    "conv_forward": ("x", None, None, "y"),
+    "conv_transpose": ("y", None, None, "x"),
+    "conv_grad_x": ("y", None, "x"),
+    "conv_grad_kernel": ("y", "x", None),
+    "conv_grad_kernel_per_sample": ("y", "x", None),
+    "conv_grad_bias": ("y", None),
+    "im2col": ("x", None),
+    "col2im": (None, "x"),
+}
+# These add up pixels, in an order that depends on whether rows follow each other without a gap: so they have to, that the
+# result is that of a copy. Slices of channels do.
+_SUMS = ("conv_grad_kernel", "conv_grad_kernel_per_sample", "conv_grad_bias")
+_slices_of = {}
+
+
 def versions(function):
     """The versions of a function of `chanconv._chanconv` that is written for the fused type ``real``, by dtype."""
     return {dtype: function[kind] for dtype, kind in _KINDS.items()}
@@ -36,7 +56,10 @@ def versions(function):
 
 def by_dtype(function):
     """The same for a pass over arrays, which may be traced."""
-    return {dtype: trace.traced(function.__name__, version) for dtype, version in versions(function).items()}
+    passes = {dtype: trace.traced(function.__name__, version) for dtype, version in versions(function).items()}
+    for version in passes.values():
+        _slices_of[version] = _SLICES.get(function.__name__), function.__name__ in _SUMS
+    return passes
 
 
 # ---- Into arrays ----------------------------------------------------------------------------------------------------
@@ -59,9 +82,19 @@ def _check_reach(name, array):
         raise TypeError(f"{name}: its array interface describes more memory than the {buffer.nbytes} bytes it has")
 
 
+def _from_dlpack(name, value):
+    """What an array of another library shares in memory, without a copy."""
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{name}: {type(value).__name__} does not share its memory with NumPy: {error}") from error
+
+
 def _from_object(name, value):
-    """An array from anything that has an array interface, a buffer or ``__array__``, or is a number."""
+    """An array from anything that has an array interface, a buffer, ``__array__`` or DLPack, or is a number."""
     array = np.asarray(value)
+    if array.dtype.kind == "O" and hasattr(value, "__dlpack__"):
+        array = _from_dlpack(name, value)
     described = not isinstance(value, np.ndarray) and hasattr(value, "__array_interface__")
     if described and array.base is not None and array.base is not value:
         _check_reach(name, array)
@@ -113,6 +146,48 @@ def flat(array, dtype):
         check_memory(array.shape, dtype)
         array = np.require(array, dtype, "CA")
     return array.ravel()
+
+
+# ---- Slices ---------------------------------------------------------------------------------------------------------
+
+
+def _pitches(function, index, what, array, dtype):
+    """(role, distances in elements of pixels, rows and images) of array `index` of a pass; None if it is no slice."""
+    roles, adjacent = _slices_of.get(function, (None, False))
+    role = roles and roles[index]
+    if not role:
+        return None
+    shape = what.x_shape if role == "x" else what.y_shape
+    if array.dtype is not dtype or not array.flags.aligned or not array.size or type(array) is not np.ndarray:
+        return None
+    (n, h, w, c), (image, row, pixel, channel) = shape, array.reshape(shape).strides
+    item = dtype.itemsize
+    if (c > 1 and channel != item) or pixel % item or row % item or image % item:
+        return None
+    pixel = pixel // item if w > 1 else c
+    row = row // item if h > 1 else w * pixel
+    image = image // item if n > 1 else h * row
+    if pixel < c or row < w * pixel or image < h * row or (adjacent and (row > w * pixel or image > h * row)):
+        return None
+    return role, (pixel, row, image)
+
+
+def _operands(function, what, dtype, arrays):
+    """What a pass is given for its arrays, the result with them: (`what` or the same for slices, flat arrays)."""
+    flats, pitches = [], {}
+    for index, array in enumerate(arrays):
+        if array is None or (array.dtype is dtype and array.flags.num & READY == READY):
+            flats.append(array if array is None else array.ravel())
+            continue
+        found = _pitches(function, index, what, array, dtype)
+        if found:
+            role, distances = found
+            pitches[role] = distances
+            size = reach(what.x_shape if role == "x" else what.y_shape, distances)
+            flats.append(as_strided(array, (size,), (dtype.itemsize,), writeable=array.flags.writeable))
+        else:
+            flats.append(flat(array, dtype))
+    return (what.sliced(**pitches) if pitches else what), flats
 
 
 # ---- Results --------------------------------------------------------------------------------------------------------
@@ -187,14 +262,23 @@ def check_out(out, shape, dtype, name="out"):
         raise ValueError(f"{name}: expected elements that have their own memory, got ones that overlap")
 
 
-def _is_target(out, dtype, inputs):
-    """Whether a pass can write its result right into `out`."""
-    if out.dtype != dtype or out.flags.num & _TARGET != _TARGET or type(out) is not np.ndarray:
+def _overlap(a, b):
+    """Whether two arrays share an element: slices of the channels of one buffer do not. In doubt it says yes."""
+    if not np.may_share_memory(a, b):
         return False
-    for array in inputs:
-        if array is not None and np.may_share_memory(out, array):
-            return False
-    return True
+    try:
+        return np.shares_memory(a, b, max_work=1000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _is_target(function, what, out, dtype, inputs):
+    """Whether a pass can write its result right into `out`."""
+    if out.dtype != dtype or not out.flags.aligned or type(out) is not np.ndarray:
+        return False
+    if not out.flags.c_contiguous and not _pitches(function, -1, what, out, dtype):
+        return False
+    return not any(array is not None and _overlap(out, array) for array in inputs)
 
 
 def place(result, out):
@@ -212,15 +296,12 @@ def deliver(function, what, shape, dtype, inputs, out=None, *options):
     computed = COMPUTED_IN[dtype]
     if out is not None:
         check_out(out, shape, dtype)
-    operands = []
-    for array in inputs:  # those that need no more than a view are taken here: a call of `flat` costs as much again
-        ready = array is not None and array.dtype is computed and array.flags.num & READY == READY
-        operands.append(array.ravel() if ready else flat(array, computed))
-    if out is None:
-        result = empty(shape, computed)
-        function(what, *operands, result.ravel(), *options)
-        return result if computed is dtype or computed == dtype else result.astype(dtype)
-    in_place = _is_target(out, computed, inputs)
+    in_place = out is not None and _is_target(function, what, out, computed, inputs)
     result = out if in_place else empty(shape, computed)
-    function(what, *operands, result.ravel(), *options)
-    return out if in_place else place(result, out)
+    what, operands = _operands(function, what, computed, (*inputs, result))
+    function(what, *operands, *options)
+    if in_place:
+        return out
+    if out is not None:
+        return place(result, out)
+    return result if dtype == computed else result.astype(dtype)

@@ -66,8 +66,9 @@
  *   something for the whole process say so.
  * - A call returns when its result is there; nothing goes on behind it. It may be made in a child after fork, also if
  *   the parent had used threads. It changes no signal mask, no affinity, no rounding mode and no environment.
- * - The result is the same, to the bit, for every number of threads, at any address and with any pitches, and for an
- *   image alone or in a batch (but for sums over the batch).
+ * - The result is the same, to the bit, for every number of threads, at any address, and for an image alone or in a
+ *   batch (but for sums over the batch). It is the same with any pitches too; but in sums over pixels, the gradients of
+ *   kernel and bias, gaps between rows or between images may change the order of the sum.
  * - An element of a result is NaN, infinite or finite as the formula says, whatever algorithm computes it.
  * - Sizes of 0 are allowed for n, c and k, and for arrays of activations: the result is empty, or an empty sum. A
  *   pointer to an array without elements may be NULL. Other pointers may not, where nothing is said of NULL.
@@ -550,8 +551,7 @@ typedef struct chanconv_plan {
     const char *declined[CHANCONV_PLAN_ALGORITHMS]; /* by chanconv_algorithm: why it was not chosen, or NULL */
 } chanconv_plan;
 
-/* Fills in *plan. The context tells the number of threads; its memory is not used. Pitches and addresses do not matter,
- * and of n only whether it is 0, but for sums over the batch. */
+/* Fills in *plan; a few microseconds. The context tells the number of threads; its memory is not used. */
 chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_conv *conv, chanconv_pass pass,
                                    chanconv_plan *plan, chanconv_error *error);
 

@@ -258,7 +258,7 @@ def module(*options, **variables):
 
 
 def test_command():
-    assert module().startswith(f"chanconv {chanconv.__version__}, compiled by")
+    assert module().startswith(f"chanconv {chanconv.__version__}, C ABI 1.0, compiled by")
     assert "environment      CHANCONV_NUM_THREADS=3" in module(CHANCONV_NUM_THREADS="3")
     assert json.loads(module("--json", CHANCONV_NUM_THREADS="3"))["threads"]["number"] == 3
 

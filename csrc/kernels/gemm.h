@@ -4,6 +4,41 @@
  * contract. A is read in place by broadcasts with any two strides, so the same kernel serves images (a_col = 1) and the
  * gradient of the kernel (a_row = 1); a runtime stride costs nothing. B is a row of NV vectors a step.
  */
+
+/* A half, a quarter, ... of a vector if the number of columns that are left says so. */
+#define PUT_PIECE(elements)                                                                               \
+    if (NAME(VL) > (elements) && (t->columns - j) & (elements)) {                                          \
+        typedef REAL piece __attribute__((vector_size((elements) * sizeof(REAL)), aligned(sizeof(REAL)))); \
+        piece value = *(const piece *)(row + j);                                                           \
+        if (t->accumulate) {                                                                               \
+            value = *(const piece *)(c + j) + value;                                                       \
+        }                                                                                                  \
+        *(piece *)(c + j) = value;                                                                         \
+        j += (elements);                                                                                   \
+    }
+
+/* Part of a tile, by way of memory: one function for all tiles, as every one would be several times as long with it. */
+TARGET static __attribute__((noinline)) void NAME(put_part)(const struct tile *t, int rows, NAME(vec) (*part)[NV_MAX])
+{
+    for (int i = 0; i < rows; i++) {
+        REAL *c = (REAL *)t->c + i * t->c_row;
+        const REAL *row = (const REAL *)part[i];
+        int64_t j = 0;
+        for (; j + NAME(VL) <= t->columns; j += NAME(VL)) {
+            NAME(vec) value = *(const NAME(vec) *)(row + j);
+            if (t->accumulate) {
+                value = *(const NAME(vec) *)(c + j) + value;
+            }
+            *(NAME(vec) *)(c + j) = value;
+        }
+        PUT_PIECE(8)
+        PUT_PIECE(4)
+        PUT_PIECE(2)
+        PUT_PIECE(1)
+    }
+}
+#undef PUT_PIECE
+
 INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
 {
     NAME(vec) acc[MR_MAX][NV_MAX];
@@ -50,16 +85,13 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
         }
         return;
     }
-    REAL part[NV_MAX * NAME(VL)] = {0};
+    NAME(vec) part[MR_MAX][NV_MAX];
     UNROLL for (int i = 0; i < rows; i++) {
-        REAL *c = (REAL *)t->c + i * t->c_row;
         UNROLL for (int j = 0; j < vectors; j++) {
-            *(NAME(vec) *)(part + j * NAME(VL)) = acc[i][j];
-        }
-        for (int64_t j = 0; j < t->columns; j++) {
-            c[j] = t->accumulate ? c[j] + part[j] : part[j];
+            part[i][j] = acc[i][j];
         }
     }
+    NAME(put_part)(t, rows, part);
 }
 
 #define DEFINE_TILE(rows, vectors)                                       \
