@@ -46,7 +46,7 @@ _SLICES = {
 # These add up pixels, in an order that depends on whether rows follow each other without a gap: so they have to, that the
 # result is that of a copy. Slices of channels do.
 _SUMS = ("conv_grad_kernel", "conv_grad_kernel_per_sample", "conv_grad_bias")
-_slices_of = {}
+_slices_of: dict = {}
 
 
 def versions(function):

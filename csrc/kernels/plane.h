@@ -300,6 +300,10 @@ TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void
 {
     const REAL *src = src_;
     REAL *dst = dst_;
+    if (src_pixel == channels && dst_pixel == channels) {
+        memcpy(dst, src, (size_t)(count * channels) * sizeof(REAL));
+        return;
+    }
     if (channels == 1) {
         for (int64_t i = 0; i < count; i++) {
             dst[i * dst_pixel] = src[i * src_pixel];
