@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import run
+from downstream import run
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "api_1.txt"

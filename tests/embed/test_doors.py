@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import run
+from downstream import run
 
 COMPARE = """
 import numpy as np, chanconv

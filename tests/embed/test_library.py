@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import EXAMPLES, ROOT, run
+from downstream import EXAMPLES, ROOT, run
 
 HERE = Path(__file__).parent
 

@@ -9,7 +9,7 @@ import textwrap
 import zipfile
 
 import pytest
-from conftest import new_environment, run
+from downstream import new_environment, run
 
 
 def script(environment, text, *arguments, **options):

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, build, run
+from downstream import ROOT, build, run
 
 HERE = Path(__file__).parent
 
