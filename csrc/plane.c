@@ -14,7 +14,7 @@
 #include "gemm.h"
 
 /* Rows of a block: so many tiles and no fewer than the least, or so many of a function that goes down any number. */
-enum { TILES_DOWN = 4, ROWS_LEAST = 16, WALK_ROWS = 32 };
+enum { TILES_DOWN = 4, ROWS_LEAST = 16, WALK_ROWS = 30 };
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------- */
 
