@@ -51,7 +51,7 @@ def exists(path, document):
     """Beside the document or from the root; the name of a file without a folder may be that of any source."""
     if any(any(folder.glob(path.rstrip("/"))) for folder in (document.parent, ROOT)):
         return True
-    return "/" not in path and any(any((ROOT / sources).rglob(path)) for sources in ("chanconv", "csrc"))
+    return "/" not in path and any(any((ROOT / sources).rglob(path)) for sources in ("chanconv", "csrc", "tests"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -4,6 +4,7 @@
 Numbers in brackets are the rows of the checklist in docs/abi.md.
 """
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_relocatable(environment, example, tmp_path):
 
 def test_pkgconf_of_pypi(environment):
     """[7] PyPI's pkgconf finds chanconv by its entry point."""
-    found = environment.run("-m", "pkgconf", "--variable=libdir", "chanconv").strip()
+    [found] = shlex.split(environment.run("-m", "pkgconf", "--variable=libdir", "chanconv"))
     assert Path(found).samefile(environment.run("-c", "import chanconv; print(chanconv.get_library_dir())").strip())
     version = environment.run("-c", "import chanconv; print(chanconv.__version__)")
     assert environment.run("-m", "pkgconf", "--modversion", "chanconv") == version
