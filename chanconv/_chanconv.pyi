@@ -2,6 +2,8 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+import numpy as np
+
 class _OfReal(Protocol):
     """A function for the fused type ``real``: its versions are ["float"] and ["double"]."""
 
@@ -21,6 +23,28 @@ PRECISIONS: tuple[str, str]
 
 class Elementwise:
     def __init__(self, kind: str, p0: float = 0.0, p1: float = 0.0) -> None: ...
+
+class Kind:
+    name: str
+    parameters: tuple[str, ...]
+    def __init__(
+        self,
+        name: str,
+        parameters: tuple[str, ...],
+        forward: Callable[..., np.ndarray],
+        backward: Callable[..., np.ndarray],
+        short: bool,
+    ) -> None: ...
+    def forward(self, x: object, out: object = None, *values: object) -> np.ndarray: ...
+    def backward(self, grad_output: object, x: object, out: object = None, *values: object) -> np.ndarray: ...
+
+class AxisKind:
+    name: str
+    def __init__(
+        self, name: str, forward: Callable[..., np.ndarray], backward: Callable[..., np.ndarray], short: bool
+    ) -> None: ...
+    def forward(self, x: object, axis: object, out: object = None) -> np.ndarray: ...
+    def backward(self, grad_output: object, x: object, axis: object, out: object = None) -> np.ndarray: ...
 
 class AlongAxis:
     def __init__(self, kind: str, outer: int, length: int, inner: int) -> None: ...
@@ -55,6 +79,8 @@ class Convolution:
 class PackedKernel: ...
 
 def packing_gains(conv: Convolution, what: str) -> bool: ...
+def short_prelu(x: object, slope: object, out: object) -> np.ndarray | None: ...
+def short_prelu_backward(grad_output: object, x: object, slope: object) -> tuple[np.ndarray, np.ndarray] | None: ...
 
 activation_forward: _OfReal
 activation_backward: _OfReal

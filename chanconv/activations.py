@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chanconv import _chanconv
+from chanconv import _chanconv, trace
 from chanconv.arrays import COMPUTED_IN, by_dtype, check_out, common, empty, flat, place
 
 _FORWARD = by_dtype(_chanconv.activation_forward)
@@ -195,38 +195,73 @@ def _documented(function):
 # ---- Elementwise -----------------------------------------------------------------------------------------------------
 
 
-_plain = cache(_chanconv.Elementwise)  # of a kind without parameters
+def _fused(kind, values):
+    """What a pass can apply to its own result."""
+    return _chanconv.Elementwise(kind.name, *map(_number, kind.parameters, values))
 
 
-def _elementwise(kind, **parameters):
-    return _chanconv.Elementwise(kind, *_checked(parameters).values())
-
-
-def _gelu(approximate):
-    return _plain("gelu" if _approximation("approximate", approximate) == "none" else "gelu_tanh")
-
-
-def _forward(activation, x, out):
+def _forward(kind, x, out, *values):
+    activation = _fused(kind, values)
     dtype, (x,) = common(_X, (x,))
     return _run(_FORWARD, activation, dtype, (x,), x.shape, out)
 
 
-def _backward(activation, grad_output, x, out):
+def _backward(kind, grad_output, x, out, *values):
+    activation = _fused(kind, values)
     dtype, (grad_output, x) = common(_GRAD_X, (grad_output, x))
     _check_grad(grad_output, x.shape)
     return _run(_BACKWARD, activation, dtype, (grad_output, x), x.shape, out)
 
 
+_SHORT = not trace.ENABLED  # whether ordinary arrays take the short way to the C library
+_KINDS = {}  # by name
+
+
+def _kind(name, *parameters):
+    """An activation that takes the short way for arrays that need nothing done, and the two functions above for others."""
+    _KINDS[name] = _chanconv.Kind(name, parameters, _forward, _backward, _SHORT)
+    return _KINDS[name]
+
+
+_IDENTITY = _kind("identity")
+_RELU = _kind("relu")
+_RELU6 = _kind("relu6")
+_LEAKY_RELU = _kind("leaky_relu", "negative_slope")
+_ELU = _kind("elu", "alpha")
+_SELU = _kind("selu")
+_CELU = _kind("celu", "alpha")
+_GELU = _kind("gelu")
+_GELU_TANH = _kind("gelu_tanh")
+_SILU = _kind("silu")
+_MISH = _kind("mish")
+_SIGMOID = _kind("sigmoid")
+_LOG_SIGMOID = _kind("log_sigmoid")
+_HARD_SIGMOID = _kind("hard_sigmoid")
+_HARD_SILU = _kind("hard_silu")
+_TANH = _kind("tanh")
+_HARD_TANH = _kind("hard_tanh", "low", "high")
+_SOFTPLUS = _kind("softplus", "beta", "threshold")
+_SOFTSIGN = _kind("softsign")
+_SOFTSHRINK = _kind("softshrink", "threshold")
+_HARDSHRINK = _kind("hardshrink", "threshold")
+_TANHSHRINK = _kind("tanhshrink")
+_THRESHOLD = _kind("threshold", "threshold", "value")
+
+
+def _gelu(approximate):
+    return _GELU if _approximation("approximate", approximate) == "none" else _GELU_TANH
+
+
 @_documented
 def identity(x, *, out=None):
     """x itself."""
-    return _forward(_plain("identity"), x, out)
+    return _IDENTITY.forward(x, out)
 
 
 @_documented
 def identity_backward(grad_output, x, *, out=None):
     """Gradient of `identity`: ``grad_output`` itself."""
-    return _backward(_plain("identity"), grad_output, x, out)
+    return _IDENTITY.backward(grad_output, x, out)
 
 
 @_documented
@@ -235,13 +270,13 @@ def relu(x, *, out=None):
 
     Source: Nair and Hinton, Rectified linear units improve restricted Boltzmann machines, 2010.
     """
-    return _forward(_plain("relu"), x, out)
+    return _RELU.forward(x, out)
 
 
 @_documented
 def relu_backward(grad_output, x, *, out=None):
     """Gradient of `relu`: ``grad_output`` where ``x > 0``, else 0."""
-    return _backward(_plain("relu"), grad_output, x, out)
+    return _RELU.backward(grad_output, x, out)
 
 
 @_documented
@@ -250,13 +285,13 @@ def relu6(x, *, out=None):
 
     Source: Howard et al., MobileNets, 2017, arXiv:1704.04861.
     """
-    return _forward(_plain("relu6"), x, out)
+    return _RELU6.forward(x, out)
 
 
 @_documented
 def relu6_backward(grad_output, x, *, out=None):
     """Gradient of `relu6`: ``grad_output`` where ``0 < x < 6``, else 0."""
-    return _backward(_plain("relu6"), grad_output, x, out)
+    return _RELU6.backward(grad_output, x, out)
 
 
 @_documented
@@ -265,13 +300,13 @@ def leaky_relu(x, negative_slope=0.01, *, out=None):
 
     Source: Maas et al., Rectifier nonlinearities improve neural network acoustic models, 2013.
     """
-    return _forward(_elementwise("leaky_relu", negative_slope=negative_slope), x, out)
+    return _LEAKY_RELU.forward(x, out, negative_slope)
 
 
 @_documented
 def leaky_relu_backward(grad_output, x, negative_slope=0.01, *, out=None):
     """Gradient of `leaky_relu`: ``grad_output`` where ``x > 0``, else ``grad_output * negative_slope``."""
-    return _backward(_elementwise("leaky_relu", negative_slope=negative_slope), grad_output, x, out)
+    return _LEAKY_RELU.backward(grad_output, x, out, negative_slope)
 
 
 @_documented
@@ -280,13 +315,13 @@ def elu(x, alpha=1.0, *, out=None):
 
     Source: Clevert et al., 2016, arXiv:1511.07289.
     """
-    return _forward(_elementwise("elu", alpha=alpha), x, out)
+    return _ELU.forward(x, out, alpha)
 
 
 @_documented
 def elu_backward(grad_output, x, alpha=1.0, *, out=None):
     """Gradient of `elu`: ``grad_output`` where ``x > 0``, else ``grad_output * alpha * exp(x)``."""
-    return _backward(_elementwise("elu", alpha=alpha), grad_output, x, out)
+    return _ELU.backward(grad_output, x, out, alpha)
 
 
 @_documented
@@ -295,13 +330,13 @@ def selu(x, *, out=None):
 
     Source: Klambauer et al., 2017, arXiv:1706.02515.
     """
-    return _forward(_plain("selu"), x, out)
+    return _SELU.forward(x, out)
 
 
 @_documented
 def selu_backward(grad_output, x, *, out=None):
     """Gradient of `selu`: ``grad_output * scale`` where ``x > 0``, else ``grad_output * scale * alpha * exp(x)``."""
-    return _backward(_plain("selu"), grad_output, x, out)
+    return _SELU.backward(grad_output, x, out)
 
 
 @_documented
@@ -310,13 +345,13 @@ def celu(x, alpha=1.0, *, out=None):
 
     Source: Barron, 2017, arXiv:1704.07483.
     """
-    return _forward(_elementwise("celu", alpha=alpha), x, out)
+    return _CELU.forward(x, out, alpha)
 
 
 @_documented
 def celu_backward(grad_output, x, alpha=1.0, *, out=None):
     """Gradient of `celu`: ``grad_output`` where ``x > 0``, else ``grad_output * exp(x / alpha)``."""
-    return _backward(_elementwise("celu", alpha=alpha), grad_output, x, out)
+    return _CELU.backward(grad_output, x, out, alpha)
 
 
 @_documented
@@ -327,7 +362,7 @@ def gelu(x, approximate="none", *, out=None):
 
     Source: Hendrycks and Gimpel, 2016, arXiv:1606.08415.
     """
-    return _forward(_gelu(approximate), x, out)
+    return _gelu(approximate).forward(x, out)
 
 
 @_documented
@@ -336,7 +371,7 @@ def gelu_backward(grad_output, x, approximate="none", *, out=None):
 
     With ``approximate="tanh"`` the derivative of that formula.
     """
-    return _backward(_gelu(approximate), grad_output, x, out)
+    return _gelu(approximate).backward(grad_output, x, out)
 
 
 @_documented
@@ -345,13 +380,13 @@ def silu(x, *, out=None):
 
     Source: Elfwing et al., 2018, arXiv:1702.03118.
     """
-    return _forward(_plain("silu"), x, out)
+    return _SILU.forward(x, out)
 
 
 @_documented
 def silu_backward(grad_output, x, *, out=None):
     """Gradient of `silu`: ``grad_output * sigmoid(x) * (1 + x * sigmoid(-x))``."""
-    return _backward(_plain("silu"), grad_output, x, out)
+    return _SILU.backward(grad_output, x, out)
 
 
 @_documented
@@ -360,37 +395,37 @@ def mish(x, *, out=None):
 
     Source: Misra, 2020, arXiv:1908.08681.
     """
-    return _forward(_plain("mish"), x, out)
+    return _MISH.forward(x, out)
 
 
 @_documented
 def mish_backward(grad_output, x, *, out=None):
     """Gradient of `mish`: ``grad_output * (t + x * sigmoid(x) * (1 - t**2))``, ``t = tanh(softplus(x))``."""
-    return _backward(_plain("mish"), grad_output, x, out)
+    return _MISH.backward(grad_output, x, out)
 
 
 @_documented
 def sigmoid(x, *, out=None):
     """Logistic function: ``1 / (1 + exp(-x))``."""
-    return _forward(_plain("sigmoid"), x, out)
+    return _SIGMOID.forward(x, out)
 
 
 @_documented
 def sigmoid_backward(grad_output, x, *, out=None):
     """Gradient of `sigmoid`: ``grad_output * sigmoid(x) * sigmoid(-x)``."""
-    return _backward(_plain("sigmoid"), grad_output, x, out)
+    return _SIGMOID.backward(grad_output, x, out)
 
 
 @_documented
 def log_sigmoid(x, *, out=None):
     """``log(sigmoid(x))``."""
-    return _forward(_plain("log_sigmoid"), x, out)
+    return _LOG_SIGMOID.forward(x, out)
 
 
 @_documented
 def log_sigmoid_backward(grad_output, x, *, out=None):
     """Gradient of `log_sigmoid`: ``grad_output * sigmoid(-x)``."""
-    return _backward(_plain("log_sigmoid"), grad_output, x, out)
+    return _LOG_SIGMOID.backward(grad_output, x, out)
 
 
 @_documented
@@ -399,13 +434,13 @@ def hard_sigmoid(x, *, out=None):
 
     Source: Howard et al., Searching for MobileNetV3, 2019, arXiv:1905.02244.
     """
-    return _forward(_plain("hard_sigmoid"), x, out)
+    return _HARD_SIGMOID.forward(x, out)
 
 
 @_documented
 def hard_sigmoid_backward(grad_output, x, *, out=None):
     """Gradient of `hard_sigmoid`: ``grad_output / 6`` where ``-3 < x < 3``, else 0."""
-    return _backward(_plain("hard_sigmoid"), grad_output, x, out)
+    return _HARD_SIGMOID.backward(grad_output, x, out)
 
 
 @_documented
@@ -414,7 +449,7 @@ def hard_silu(x, *, out=None):
 
     Source: Howard et al., Searching for MobileNetV3, 2019, arXiv:1905.02244.
     """
-    return _forward(_plain("hard_silu"), x, out)
+    return _HARD_SILU.forward(x, out)
 
 
 @_documented
@@ -423,31 +458,31 @@ def hard_silu_backward(grad_output, x, *, out=None):
 
     It is 0 where ``x <= -3``, and ``grad_output`` where ``x >= 3``.
     """
-    return _backward(_plain("hard_silu"), grad_output, x, out)
+    return _HARD_SILU.backward(grad_output, x, out)
 
 
 @_documented
 def tanh(x, *, out=None):
     """Hyperbolic tangent."""
-    return _forward(_plain("tanh"), x, out)
+    return _TANH.forward(x, out)
 
 
 @_documented
 def tanh_backward(grad_output, x, *, out=None):
     """Gradient of `tanh`: ``grad_output * (1 - tanh(x)**2)``."""
-    return _backward(_plain("tanh"), grad_output, x, out)
+    return _TANH.backward(grad_output, x, out)
 
 
 @_documented
 def hard_tanh(x, low=-1.0, high=1.0, *, out=None):
     """``min(max(x, low), high)``."""
-    return _forward(_elementwise("hard_tanh", low=low, high=high), x, out)
+    return _HARD_TANH.forward(x, out, low, high)
 
 
 @_documented
 def hard_tanh_backward(grad_output, x, low=-1.0, high=1.0, *, out=None):
     """Gradient of `hard_tanh`: ``grad_output`` where ``low < x < high``, else 0."""
-    return _backward(_elementwise("hard_tanh", low=low, high=high), grad_output, x, out)
+    return _HARD_TANH.backward(grad_output, x, out, low, high)
 
 
 @_documented
@@ -456,7 +491,7 @@ def softplus(x, beta=1.0, threshold=20.0, *, out=None):
 
     Source: Dugas et al., Incorporating second-order functional knowledge for better option pricing, 2001.
     """
-    return _forward(_elementwise("softplus", beta=beta, threshold=threshold), x, out)
+    return _SOFTPLUS.forward(x, out, beta, threshold)
 
 
 @_documented
@@ -465,67 +500,67 @@ def softplus_backward(grad_output, x, beta=1.0, threshold=20.0, *, out=None):
 
     It is ``grad_output`` where ``beta * x > threshold``.
     """
-    return _backward(_elementwise("softplus", beta=beta, threshold=threshold), grad_output, x, out)
+    return _SOFTPLUS.backward(grad_output, x, out, beta, threshold)
 
 
 @_documented
 def softsign(x, *, out=None):
     """``x / (1 + abs(x))``."""
-    return _forward(_plain("softsign"), x, out)
+    return _SOFTSIGN.forward(x, out)
 
 
 @_documented
 def softsign_backward(grad_output, x, *, out=None):
     """Gradient of `softsign`: ``grad_output / (1 + abs(x))**2``."""
-    return _backward(_plain("softsign"), grad_output, x, out)
+    return _SOFTSIGN.backward(grad_output, x, out)
 
 
 @_documented
 def softshrink(x, threshold=0.5, *, out=None):
     """``x`` moved towards 0 by the threshold, at least 0, and 0 where it would cross 0."""
-    return _forward(_elementwise("softshrink", threshold=threshold), x, out)
+    return _SOFTSHRINK.forward(x, out, threshold)
 
 
 @_documented
 def softshrink_backward(grad_output, x, threshold=0.5, *, out=None):
     """Gradient of `softshrink`: ``grad_output`` where ``abs(x) > threshold``, else 0."""
-    return _backward(_elementwise("softshrink", threshold=threshold), grad_output, x, out)
+    return _SOFTSHRINK.backward(grad_output, x, out, threshold)
 
 
 @_documented
 def hardshrink(x, threshold=0.5, *, out=None):
     """``x`` where ``abs(x) > threshold``, else 0."""
-    return _forward(_elementwise("hardshrink", threshold=threshold), x, out)
+    return _HARDSHRINK.forward(x, out, threshold)
 
 
 @_documented
 def hardshrink_backward(grad_output, x, threshold=0.5, *, out=None):
     """Gradient of `hardshrink`: ``grad_output`` where ``abs(x) > threshold``, else 0."""
-    return _backward(_elementwise("hardshrink", threshold=threshold), grad_output, x, out)
+    return _HARDSHRINK.backward(grad_output, x, out, threshold)
 
 
 @_documented
 def tanhshrink(x, *, out=None):
     """``x - tanh(x)``."""
-    return _forward(_plain("tanhshrink"), x, out)
+    return _TANHSHRINK.forward(x, out)
 
 
 @_documented
 def tanhshrink_backward(grad_output, x, *, out=None):
     """Gradient of `tanhshrink`: ``grad_output * tanh(x)**2``."""
-    return _backward(_plain("tanhshrink"), grad_output, x, out)
+    return _TANHSHRINK.backward(grad_output, x, out)
 
 
 @_documented
 def threshold(x, threshold, value, *, out=None):
     """``x`` where ``x > threshold``, else ``value``."""
-    return _forward(_elementwise("threshold", threshold=threshold, value=value), x, out)
+    return _THRESHOLD.forward(x, out, threshold, value)
 
 
 @_documented
 def threshold_backward(grad_output, x, threshold, value, *, out=None):
     """Gradient of `threshold`: ``grad_output`` where ``x > threshold``, else 0."""
-    return _backward(_elementwise("threshold", threshold=threshold, value=value), grad_output, x, out)
+    return _THRESHOLD.backward(grad_output, x, out, threshold, value)
 
 
 # ---- prelu -----------------------------------------------------------------------------------------------------------
@@ -539,12 +574,25 @@ def _channels(x, slope):
     return channels
 
 
+def _scalar_as_array(x, slope):
+    """A number as an array of the dtype that it has beside x: what `common` would make of it, but at once."""
+    if type(slope) is float and type(x) is np.ndarray and x.dtype in COMPUTED_IN:
+        return np.array(slope, x.dtype)
+    return np.asarray(slope) if isinstance(slope, np.generic) else slope
+
+
 @_documented
 def prelu(x, slope, *, out=None):
     """`leaky_relu` with a slope that is learned: ``x`` where ``x > 0``, else ``slope * x``.
 
     Source: He et al., Delving deep into rectifiers, 2015, arXiv:1502.01852.
     """
+    if _SHORT:
+        if type(slope) is float and slope == slope:
+            return _LEAKY_RELU.forward(x, out, slope)
+        y = _chanconv.short_prelu(x, _scalar_as_array(x, slope), out)
+        if y is not None:
+            return y
     dtype, (x, slope) = common(_X_SLOPE, (x, slope))
     return _run(_PRELU_FORWARD, _channels(x, slope), dtype, (x, slope), x.shape, out, replaceable=1)
 
@@ -555,6 +603,10 @@ def prelu_backward(grad_output, x, slope):
 
     The sum is taken over all pixels, for each value of `slope`, in an order that depends on the shape alone.
     """
+    slope = _scalar_as_array(x, slope)
+    gradients = _chanconv.short_prelu_backward(grad_output, x, slope) if _SHORT else None
+    if gradients is not None:
+        return PReLUGradients(*gradients)
     dtype, arrays = common(_GRAD_X_SLOPE, (grad_output, x, slope))
     grad_output, x, slope = arrays
     _check_grad(grad_output, x.shape)
@@ -601,31 +653,36 @@ def _axis_backward(kind, grad_output, x, axis, out):
     return _run(_AXIS_BACKWARD, along, dtype, (grad_output, x), x.shape, out)
 
 
+_SOFTMAX, _LOG_SOFTMAX, _GLU = (
+    _chanconv.AxisKind(name, _axis_forward, _axis_backward, _SHORT) for name in ("softmax", "log_softmax", "glu")
+)
+
+
 @_documented
 def softmax(x, axis=-1, *, out=None):
     """``exp(x) / sum(exp(x))``, the sum along an axis; computed as ``exp(x - max(x))``, so that nothing overflows.
 
     Where the axis has a NaN, a plus infinity, or minus infinity alone, the result is NaN.
     """
-    return _axis_forward("softmax", x, axis, out)
+    return _SOFTMAX.forward(x, axis, out)
 
 
 @_documented
 def softmax_backward(grad_output, x, axis=-1, *, out=None):
     """Gradient of `softmax`: ``y * (grad_output - sum(grad_output * y))``, y the softmax of x."""
-    return _axis_backward("softmax", grad_output, x, axis, out)
+    return _SOFTMAX.backward(grad_output, x, axis, out)
 
 
 @_documented
 def log_softmax(x, axis=-1, *, out=None):
     """``log(softmax(x))``, computed as ``x - max(x) - log(sum(exp(x - max(x))))``."""
-    return _axis_forward("log_softmax", x, axis, out)
+    return _LOG_SOFTMAX.forward(x, axis, out)
 
 
 @_documented
 def log_softmax_backward(grad_output, x, axis=-1, *, out=None):
     """Gradient of `log_softmax`: ``grad_output - softmax(x) * sum(grad_output)``."""
-    return _axis_backward("log_softmax", grad_output, x, axis, out)
+    return _LOG_SOFTMAX.backward(grad_output, x, axis, out)
 
 
 @_documented
@@ -634,13 +691,13 @@ def glu(x, axis=-1, *, out=None):
 
     Source: Dauphin et al., 2017, arXiv:1612.08083.
     """
-    return _axis_forward("glu", x, axis, out)
+    return _GLU.forward(x, axis, out)
 
 
 @_documented
 def glu_backward(grad_output, x, axis=-1, *, out=None):
     """Gradient of `glu`: of a ``grad_output * sigmoid(b)``, of b ``grad_output * a * sigmoid(b) * sigmoid(-b)``."""
-    return _axis_backward("glu", grad_output, x, axis, out)
+    return _GLU.backward(grad_output, x, axis, out)
 
 
 # ---- By name ---------------------------------------------------------------------------------------------------------
@@ -669,10 +726,10 @@ def _complete(name, parameters):
     return _checked(complete)
 
 
-def _fused(name, parameters):
+def _fused_by_name(name, parameters):
     if name in _chanconv.AXIS:
         return None
-    return _gelu(**parameters) if name == "gelu" else _elementwise(name, **parameters)
+    return _fused(_gelu(**parameters), ()) if name == "gelu" else _fused(_KINDS[name], parameters.values())
 
 
 class Activation:
@@ -717,7 +774,7 @@ class Activation:
             raise ValueError(f"activation: expected one of {', '.join(_NAMES)}, got {str(name)!r}")
         self.name = str(name)
         self.parameters = MappingProxyType(_complete(name, parameters))
-        self.fused = _fused(name, self.parameters)
+        self.fused = _fused_by_name(name, self.parameters)
 
     def forward(self, x, *, out=None):
         """The activation of x."""

@@ -89,24 +89,28 @@ BACKWARD(selu)
 }
 
 /* a (e^(x / a) - 1) below 0 */
-FORWARD(celu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x) / a)); }
+FORWARD(celu)
+{
+    const VEC z = NAME(at_most)(NAME(negative_part)(x) / a, NAME(all)(NAME(EXP_HIGH))); /* a may be negative */
+    return NAME(select)(x > 0, x, a * NAME(expm1)(z));
+}
 BACKWARD(celu)
 {
     const VEC t = NAME(negative_part)(x), z = NAME(exp_bounds)(t / a);
     VEC less;
     const VEC product = NAME(product)(a, z, &less), more = ((t - product) + less) / a; /* t / a = z + more */
     const IVEC exact = z == t / a;
-    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power)(z, NAME(where)(exact, -more))));
+    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power_less)(z, NAME(where)(exact, -more), true)));
 }
 
 /* ---- Sigmoid and its kin ------------------------------------------------------------------------------------------------- */
 
-/* 1 / (1 + e^-x) = e^x / (1 + e^x) = e^x (1 - e^x / (1 + e^x)) */
+/* 1 / (1 + e^-x) = e^x / (1 + e^x) = e^x (1 - e^x / (1 + e^x)), of which the last errs least */
 FORWARD(sigmoid)
 {
     const struct NAME(power) p = NAME(decay)(NAME(abs)(x));
-    const VEC e = NAME(value)(p);
-    return NAME(mirror)(x, NAME(less)(p, e / (1 + e)));
+    const VEC e = NAME(value)(p), share = e / (1 + e), power = 1 + p.tail;
+    return NAME(mirror)(x, NAME(scaled)(p, power - power * share));
 }
 BACKWARD(sigmoid)
 {
@@ -116,14 +120,18 @@ BACKWARD(sigmoid)
 
 /* min(x, 0) - log(1 + e^-abs(x)) */
 FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(-NAME(abs)(x))); }
-BACKWARD(log_sigmoid) { return g * NAME(sigmoid_value)(-x, a, b); }
+BACKWARD(log_sigmoid)
+{
+    const VEC e = NAME(exp)(-NAME(abs)(x));
+    return g * (NAME(select)(x < 0, NAME(all)(1), e) / (1 + e));
+}
 
 /* e^-abs(a x), for abs(a x) <= -EXP_LOW exactly what a x is, not what it is rounded to */
 INLINE struct NAME(power) NAME(product_decay)(VEC a, VEC x)
 {
     VEC less;
     const VEC z = NAME(product)(a, x, &less), c = NAME(at_most)(NAME(abs)(z), NAME(all)(-NAME(EXP_LOW)));
-    return NAME(power)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)));
+    return NAME(power_less)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)), true);
 }
 
 /* log(1 + e^(a x)) / a, and x where a x > b */
@@ -138,6 +146,13 @@ BACKWARD(softplus)
     const struct NAME(power) p = NAME(product_decay)(a, x);
     return g * NAME(select)(z > b, NAME(all)(1), NAME(mirror)(z, NAME(over)(p, 1 + NAME(value)(p))));
 }
+
+/* The same for a = 1 */
+FORWARD(softplus_unit)
+{
+    return NAME(select)(x > b, x, NAME(positive_part)(x) + NAME(log1p)(NAME(exp)(-NAME(abs)(x))));
+}
+BACKWARD(softplus_unit) { return NAME(select)(x > b, g, NAME(log_sigmoid_gradient)(g, -x, a, b)); }
 
 FORWARD(tanh) { return NAME(tanh)(x); }
 /* 1 - tanh^2 = 4 e^-2x / (1 + e^-2x)^2 */
@@ -217,7 +232,7 @@ INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c)
 {
     VEC more;
     const VEC w = NAME(gelu_tanh_exponent)(c, &more);
-    return NAME(power)(-w, more);
+    return NAME(power_less)(-w, more, false);
 }
 
 /* x (1 + tanh(w / 2)) / 2 = x s(w) */
@@ -240,12 +255,12 @@ BACKWARD(gelu_tanh)
 
 /* x tanh(log(1 + e^x)). With e = e^-abs(x) the tanh is u / d,
  *     u = 1 + 2 e,    d = 1 + 2 e + 2 e^2    for x >= 0,
- *     u = e (e + 2),  d = 2 + 2 e + e^2      for x < 0. */
+ *     u = e (e + 2),  d = 2 + 2 e + e^2      for x < 0, where (e + 2) / d = 1 - e (1 + e) / d. */
 FORWARD(mish)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
     const struct NAME(power) p = NAME(decay)(c);
-    const VEC e = NAME(value)(p), negative = NAME(times)(p, c * (2 + e) / (2 + e * (2 + e)));
+    const VEC e = NAME(value)(p), negative = NAME(times)(p, c - c * (e * (1 + e) / (2 + e * (2 + e))));
     return NAME(select)(x < 0, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
 }
 /* For x < 0 e ((2 + e) d - 4 c (1 + e)) / d^2, c = -x, else (u d + 4 x e^2 (1 + e)) / d^2. Of the first, the factor that
@@ -270,7 +285,6 @@ BACKWARD(mish)
     A(LEAKY_RELU, leaky_relu)     \
     A(ELU, elu)                   \
     A(SELU, selu)                 \
-    A(CELU, celu)                 \
     A(GELU, gelu)                 \
     A(GELU_TANH, gelu_tanh)       \
     A(SILU, silu)                 \
@@ -281,46 +295,127 @@ BACKWARD(mish)
     A(HARD_SILU, hard_silu)       \
     A(TANH, tanh)                 \
     A(HARD_TANH, hard_tanh)       \
-    A(SOFTPLUS, softplus)         \
     A(SOFTSIGN, softsign)         \
     A(SOFTSHRINK, softshrink)     \
     A(HARDSHRINK, hardshrink)     \
     A(TANHSHRINK, tanhshrink)     \
     A(THRESHOLD, threshold)
 
-#define DEFINE_ACTIVATION(kind, name)                                                                       \
-    TARGET static void NAME(name##_forward)(int64_t count, const double *p, const void *x_, void *y_)       \
-    {                                                                                                       \
-        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                     \
-        const REAL *x = x_;                                                                                 \
-        REAL *y = y_;                                                                                       \
-        int64_t i = 0;                                                                                      \
-        for (; i + NAME(VL) <= count; i += NAME(VL)) {                                                      \
-            NAME(store)(y + i, NAME(name##_value)(NAME(load)(x + i), a, b));                                        \
-        }                                                                                                   \
-        if (i < count) {                                                                                    \
-            const VEC tail = NAME(load_part)(x + i, count - i, (VEC){0});                                   \
-            NAME(store_part)(y + i, count - i, NAME(name##_value)(tail, a, b));                                     \
-        }                                                                                                   \
-    }                                                                                                       \
-    TARGET static void NAME(name##_backward)(int64_t count, const double *p, const void *g_, const void *x_, \
-                                             void *grad_x_)                                                 \
-    {                                                                                                       \
-        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                     \
-        const REAL *g = g_, *x = x_;                                                                        \
-        REAL *grad_x = grad_x_;                                                                             \
-        int64_t i = 0;                                                                                      \
-        for (; i + NAME(VL) <= count; i += NAME(VL)) {                                                      \
-            NAME(store)(grad_x + i, NAME(name##_gradient)(NAME(load)(g + i), NAME(load)(x + i), a, b));     \
-        }                                                                                                   \
-        if (i < count) {                                                                                    \
-            const VEC tail = NAME(load_part)(x + i, count - i, (VEC){0});                                   \
-            const VEC g_tail = NAME(load_part)(g + i, count - i, (VEC){0});                                 \
-            NAME(store_part)(grad_x + i, count - i, NAME(name##_gradient)(g_tail, tail, a, b));             \
-        }                                                                                                   \
+/* Vectors are computed STEP at a time, which do not wait for each other. What lacks to that, at the end of an array and
+ * before its result is aligned, goes through the very same code: in a copy of it the compiler might round differently.
+ */
+enum { NAME(RUN) = STEP * NAME(VL) };
+
+INLINE void NAME(load_run)(VEC v[STEP], const REAL *p, int64_t count)
+{
+    if (count == NAME(RUN)) {
+        UNROLL for (int j = 0; j < STEP; j++) {
+            v[j] = NAME(load)(p + j * NAME(VL));
+        }
+    } else {
+        UNROLL for (int j = 0; j < STEP; j++) {
+            const int64_t part = min64(max64(count - j * NAME(VL), 0), NAME(VL));
+            v[j] = NAME(load_part)(p + min64(j * NAME(VL), count), part, (VEC){0});
+        }
+    }
+}
+
+INLINE void NAME(store_run)(REAL *p, int64_t count, const VEC v[STEP])
+{
+    if (count == NAME(RUN)) {
+        UNROLL for (int j = 0; j < STEP; j++) {
+            NAME(store)(p + j * NAME(VL), v[j]);
+        }
+    } else {
+        UNROLL for (int j = 0; j < STEP; j++) {
+            const int64_t part = min64(max64(count - j * NAME(VL), 0), NAME(VL));
+            NAME(store_part)(p + min64(j * NAME(VL), count), part, v[j]);
+        }
+    }
+}
+
+/* From some element on: so many runs of so many elements. */
+struct NAME(runs) {
+    int64_t runs, run;
+};
+
+/* Whole runs, or one that is shorter: the rest of the array, and if it is long first of all what comes before y is aligned
+ * to vectors. */
+INLINE struct NAME(runs) NAME(next_runs)(int64_t i, int64_t count, const REAL *y)
+{
+    const int64_t unaligned = i || count < 16 * NAME(RUN) ? 0 : (int64_t)(-(uintptr_t)y % VBYTES / sizeof(REAL));
+    const int64_t rest = unaligned ? unaligned : count - i, whole = rest / NAME(RUN);
+    return (struct NAME(runs)){whole ? whole : 1, whole ? NAME(RUN) : rest};
+}
+
+/* `run` is pinned to keep GCC from making two loops of one, and an address for another reason: with -O3 it would keep both
+ * in a vector, by way of memory. */
+#define DEFINE_ACTIVATION(kind, name)                                                                                 \
+    INTERLEAVED TARGET static void NAME(name##_forward)(int64_t count, const double *p, const void *x_, void *y_)     \
+    {                                                                                                                 \
+        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
+        struct NAME(runs) next;                                                                                       \
+        for (int64_t i = 0; i < count; i += next.runs * next.run) {                                                   \
+            const REAL *x = (const REAL *)x_ + i;                                                                     \
+            REAL *y = (REAL *)y_ + i;                                                                                 \
+            next = NAME(next_runs)(i, count, y);                                                                      \
+            for (int64_t r = 0; r < next.runs; r++, x += NAME(RUN), y += NAME(RUN)) {                                 \
+                VEC v[STEP];                                                                                          \
+                PIN_SCALAR(next.run);                                                                                 \
+                PIN_SCALAR(y);                                                                                        \
+                NAME(load_run)(v, x, next.run);                                                                       \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_value)(v[j], a, b);                                                            \
+                }                                                                                                     \
+                NAME(store_run)(y, next.run, v);                                                                      \
+            }                                                                                                         \
+        }                                                                                                             \
+    }                                                                                                                 \
+    INTERLEAVED TARGET static void NAME(name##_backward)(int64_t count, const double *p, const void *g_,              \
+                                                         const void *x_, void *grad_x_)                               \
+    {                                                                                                                 \
+        const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
+        struct NAME(runs) next;                                                                                       \
+        for (int64_t i = 0; i < count; i += next.runs * next.run) {                                                   \
+            const REAL *g = (const REAL *)g_ + i, *x = (const REAL *)x_ + i;                                          \
+            REAL *y = (REAL *)grad_x_ + i;                                                                            \
+            next = NAME(next_runs)(i, count, y);                                                                      \
+            for (int64_t r = 0; r < next.runs; r++, g += NAME(RUN), x += NAME(RUN), y += NAME(RUN)) {                 \
+                VEC v[STEP], w[STEP];                                                                                 \
+                PIN_SCALAR(next.run);                                                                                 \
+                PIN_SCALAR(y);                                                                                        \
+                NAME(load_run)(v, x, next.run);                                                                       \
+                NAME(load_run)(w, g, next.run);                                                                       \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                   \
+                }                                                                                                     \
+                NAME(store_run)(y, next.run, v);                                                                      \
+            }                                                                                                         \
+        }                                                                                                             \
     }
 ACTIVATIONS(DEFINE_ACTIVATION)
+DEFINE_ACTIVATION(SOFTPLUS, softplus)
+DEFINE_ACTIVATION(SOFTPLUS, softplus_unit)
+DEFINE_ACTIVATION(CELU, celu)
 #undef DEFINE_ACTIVATION
+
+/* Where the parameter may not be 0: `unit` where it is 1, and where it is so small that it would be rounded to 0, the
+ * smallest number there is. */
+#define DEFINE_NOT_ZERO(name, unit)                                                                                   \
+    static void NAME(name##_not_zero_forward)(int64_t count, const double *p, const void *x, void *y)                 \
+    {                                                                                                                 \
+        const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
+        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(count, q, x, y);                                    \
+    }                                                                                                                 \
+    static void NAME(name##_not_zero_backward)(int64_t count, const double *p, const void *g, const void *x,          \
+                                               void *grad_x)                                                          \
+    {                                                                                                                 \
+        const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
+        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(count, q, g, x, grad_x);                          \
+    }
+DEFINE_NOT_ZERO(softplus, softplus_unit)
+DEFINE_NOT_ZERO(celu, elu)
+#undef DEFINE_NOT_ZERO
 #undef FORWARD
 #undef BACKWARD
 
@@ -331,8 +426,9 @@ ACTIVATIONS(DEFINE_ACTIVATION)
 #define FORWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_forward),
 #define BACKWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_backward),
 #define ACTIVATION_TABLE                                          \
-    .activation = {ACTIVATIONS(FORWARD_ROW)},                     \
-    .activation_backward = {ACTIVATIONS(BACKWARD_ROW)},           \
+    .activation = {ACTIVATIONS(FORWARD_ROW) FORWARD_ROW(SOFTPLUS, softplus_not_zero) FORWARD_ROW(CELU, celu_not_zero)}, \
+    .activation_backward = {ACTIVATIONS(BACKWARD_ROW) BACKWARD_ROW(SOFTPLUS, softplus_not_zero)                         \
+                            BACKWARD_ROW(CELU, celu_not_zero)},                                                         \
     .prelu = NAME(prelu),                                         \
     .prelu_backward = NAME(prelu_backward),                       \
     .axis = {NAME(softmax), NAME(log_softmax), NAME(glu)},        \

@@ -11,5 +11,7 @@
 #define TILES(T) ROWS_9(T, 1) ROWS_6(T, 2) ROWS_4(T, 3)
 #define TALLEST {0, 9, 6, 4}
 #define WIDEST 3
+#define MM_PREFIX _mm256
+#define MM_BLENDV
 #include "both_types.h"
 #endif

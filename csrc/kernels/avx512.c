@@ -12,5 +12,8 @@
 #define TALLEST {0, 14, 14, 9, 6}
 #define WIDEST 4
 #define PERMUTE
+#define MM_PREFIX _mm512
+#define MM_SCALEF
+#define MM_MASKED
 #include "both_types.h"
 #endif

@@ -43,8 +43,8 @@ INLINE void NAME(store_step)(const struct NAME(walk) *w, int64_t i, REAL *p, VEC
     }
 }
 
-/* The larger; NaN if one of them is. */
-INLINE VEC NAME(larger)(VEC a, VEC b) { return NAME(select)((a > b) | (a != a), a, b); }
+/* The larger. NaN may get lost here: the sum of a column has it. */
+INLINE VEC NAME(larger)(VEC a, VEC b) { return NAME(at_least)(b, a); }
 
 /* v with its elements rotated by `step` places, a power of 2. Clang makes one shuffle of the loop; GCC has to be told. */
 INLINE VEC NAME(rotate)(VEC v, const int step)
@@ -89,7 +89,7 @@ struct NAME(column) {
 INLINE VEC NAME(weight)(VEC x, VEC max)
 {
     const VEC low = NAME(all)(NAME(EXP_LOW));
-    return NAME(value)(NAME(power)(NAME(at_least)(x - max, low), (VEC){0}));
+    return NAME(value)(NAME(power)(NAME(at_least)(x - max, low)));
 }
 
 INLINE VEC NAME(column_max)(const struct NAME(walk) *w, const REAL *x)
@@ -116,9 +116,12 @@ INLINE struct NAME(column) NAME(column_sum)(const struct NAME(walk) *w, const RE
     return c;
 }
 
+/* Vectors of a column whose weights are kept from the sum to the gradient; else they are computed twice. */
+enum { NAME(KEPT) = 128 };
+
 /* For the gradient; total is the sum of g, times the weight if `weighted`. */
 INLINE struct NAME(column) NAME(column_totals)(const struct NAME(walk) *w, const REAL *g, const REAL *x,
-                                               const bool weighted)
+                                               const bool weighted, VEC *kept)
 {
     struct NAME(column) c = {NAME(column_max)(w, x), {0}, {0}};
     for (int64_t i = 0; i < w->vectors; i++) {
@@ -126,10 +129,20 @@ INLINE struct NAME(column) NAME(column_totals)(const struct NAME(walk) *w, const
         const VEC weight = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max);
         c.sum += weight;
         c.total += weighted ? (VEC)(gi * weight) : gi;
+        if (i < NAME(KEPT)) {
+            kept[i] = weight;
+        }
     }
     c.sum = w->across ? NAME(sum_across)(c.sum) : c.sum;
     c.total = w->across ? NAME(sum_across)(c.total) : c.total;
     return c;
+}
+
+/* Softmax of vector i, after that. */
+INLINE VEC NAME(share)(const struct NAME(walk) *w, int64_t i, const REAL *x, const struct NAME(column) *c,
+                       const VEC *kept)
+{
+    return (i < NAME(KEPT) ? kept[i] : NAME(weight)(NAME(load_step)(w, i, x, w->fill), c->max)) / c->sum;
 }
 
 INLINE void NAME(softmax_column)(const struct NAME(walk) *w, const REAL *x, REAL *y)
@@ -151,19 +164,21 @@ INLINE void NAME(log_softmax_column)(const struct NAME(walk) *w, const REAL *x, 
 
 INLINE void NAME(softmax_column_backward)(const struct NAME(walk) *w, const REAL *g, const REAL *x, REAL *grad_x)
 {
-    const struct NAME(column) c = NAME(column_totals)(w, g, x, true);
+    VEC kept[NAME(KEPT)];
+    const struct NAME(column) c = NAME(column_totals)(w, g, x, true, kept);
     const VEC mean = c.total / c.sum;
     for (int64_t i = 0; i < w->vectors; i++) {
-        const VEC y = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max) / c.sum;
+        const VEC y = NAME(share)(w, i, x, &c, kept);
         NAME(store_step)(w, i, grad_x, y * (NAME(load_step)(w, i, g, (VEC){0}) - mean));
     }
 }
 
 INLINE void NAME(log_softmax_column_backward)(const struct NAME(walk) *w, const REAL *g, const REAL *x, REAL *grad_x)
 {
-    const struct NAME(column) c = NAME(column_totals)(w, g, x, false);
+    VEC kept[NAME(KEPT)];
+    const struct NAME(column) c = NAME(column_totals)(w, g, x, false, kept);
     for (int64_t i = 0; i < w->vectors; i++) {
-        const VEC y = NAME(weight)(NAME(load_step)(w, i, x, w->fill), c.max) / c.sum;
+        const VEC y = NAME(share)(w, i, x, &c, kept);
         NAME(store_step)(w, i, grad_x, NAME(load_step)(w, i, g, (VEC){0}) - y * c.total);
     }
 }
@@ -191,38 +206,44 @@ DEFINE_COLUMNS(log_softmax)
 /* ---- glu ----------------------------------------------------------------------------------------------------------------- */
 
 /* Rows of the same column in a and b are all that matters: runs of `run` elements, `runs` of them. */
-struct NAME(runs) {
+struct NAME(rows) {
     int64_t runs, run, step;
 };
 
-INLINE struct NAME(runs) NAME(runs)(int64_t length, int64_t inner, int64_t lanes)
+INLINE struct NAME(rows) NAME(rows)(int64_t length, int64_t inner, int64_t lanes)
 {
-    return lanes == inner ? (struct NAME(runs)){1, length / 2 * inner, 0} : (struct NAME(runs)){length / 2, lanes, inner};
+    return lanes == inner ? (struct NAME(rows)){1, length / 2 * inner, 0} : (struct NAME(rows)){length / 2, lanes, inner};
 }
 
 /* a s(b), and where s(b) may be denormal rounded once */
 INLINE VEC NAME(glu_value)(VEC a, VEC b)
 {
     const struct NAME(power) p = NAME(decay)(NAME(abs)(b));
-    const VEC q = 1 / (1 + NAME(value)(p));
-    return NAME(select)(b < 0, NAME(times)(p, a * q), a * (1 - NAME(times)(p, q)));
+    const VEC part = a / (1 + NAME(value)(p));
+    return NAME(select)(b < 0, NAME(scaled)(p, (1 + p.tail) * part), part);
+}
+
+INTERLEAVED TARGET static void NAME(glu_run)(int64_t count, const REAL *a, const REAL *b, REAL *y)
+{
+    for (int64_t i = 0; i < count; i += NAME(RUN)) {
+        const int64_t run = min64(NAME(RUN), count - i);
+        VEC v[STEP], w[STEP];
+        NAME(load_run)(v, a + i, run);
+        NAME(load_run)(w, b + i, run);
+        UNROLL for (int j = 0; j < STEP; j++) {
+            v[j] = NAME(glu_value)(v[j], w[j]);
+        }
+        NAME(store_run)(y + i, run, v);
+    }
 }
 
 TARGET static void NAME(glu)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y_)
 {
-    const struct NAME(runs) r = NAME(runs)(length, inner, lanes);
+    const struct NAME(rows) r = NAME(rows)(length, inner, lanes);
     const REAL *a = x, *b = a + length / 2 * inner;
     REAL *y = y_;
     for (int64_t j = 0; j < r.runs; j++, a += r.step, b += r.step, y += r.step) {
-        int64_t i = 0;
-        for (; i + NAME(VL) <= r.run; i += NAME(VL)) {
-            NAME(store)(y + i, NAME(glu_value)(NAME(load)(a + i), NAME(load)(b + i)));
-        }
-        if (i < r.run) {
-            const int64_t rest = r.run - i;
-            const VEC ai = NAME(load_part)(a + i, rest, (VEC){0}), bi = NAME(load_part)(b + i, rest, (VEC){0});
-            NAME(store_part)(y + i, rest, NAME(glu_value)(ai, bi));
-        }
+        NAME(glu_run)(r.run, a, b, y);
     }
 }
 
@@ -234,27 +255,31 @@ INLINE VEC NAME(glu_gradient)(VEC g, VEC a, VEC b, VEC *grad_b)
     return g * NAME(mirror)(b, e * q);
 }
 
+INTERLEAVED TARGET static void NAME(glu_run_backward)(int64_t count, const REAL *g, const REAL *a, const REAL *b,
+                                                      REAL *grad_a, REAL *grad_b)
+{
+    for (int64_t i = 0; i < count; i += NAME(RUN)) {
+        const int64_t run = min64(NAME(RUN), count - i);
+        VEC u[STEP], v[STEP], w[STEP];
+        NAME(load_run)(u, g + i, run);
+        NAME(load_run)(v, a + i, run);
+        NAME(load_run)(w, b + i, run);
+        UNROLL for (int j = 0; j < STEP; j++) {
+            u[j] = NAME(glu_gradient)(u[j], v[j], w[j], &w[j]);
+        }
+        NAME(store_run)(grad_a + i, run, u);
+        NAME(store_run)(grad_b + i, run, w);
+    }
+}
+
 TARGET static void NAME(glu_backward)(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
                                       void *grad_x)
 {
-    const struct NAME(runs) r = NAME(runs)(length, inner, lanes);
+    const struct NAME(rows) r = NAME(rows)(length, inner, lanes);
     const int64_t half = length / 2 * inner;
-    const REAL *a = x, *b = a + half, *g = grad_y;
-    REAL *grad_a = grad_x, *grad_b = grad_a + half;
-    for (int64_t j = 0; j < r.runs; j++, a += r.step, b += r.step, g += r.step, grad_a += r.step, grad_b += r.step) {
-        int64_t i = 0;
-        VEC grad_bi;
-        for (; i + NAME(VL) <= r.run; i += NAME(VL)) {
-            const VEC grad_ai = NAME(glu_gradient)(NAME(load)(g + i), NAME(load)(a + i), NAME(load)(b + i), &grad_bi);
-            NAME(store)(grad_a + i, grad_ai);
-            NAME(store)(grad_b + i, grad_bi);
-        }
-        if (i < r.run) {
-            const int64_t rest = r.run - i;
-            const VEC gi = NAME(load_part)(g + i, rest, (VEC){0}), ai = NAME(load_part)(a + i, rest, (VEC){0});
-            const VEC grad_ai = NAME(glu_gradient)(gi, ai, NAME(load_part)(b + i, rest, (VEC){0}), &grad_bi);
-            NAME(store_part)(grad_a + i, rest, grad_ai);
-            NAME(store_part)(grad_b + i, rest, grad_bi);
-        }
+    const REAL *a = x, *g = grad_y;
+    REAL *grad_a = grad_x;
+    for (int64_t j = 0; j < r.runs; j++, a += r.step, g += r.step, grad_a += r.step) {
+        NAME(glu_run_backward)(r.run, g, a, a + half, grad_a, grad_a + half);
     }
 }

@@ -10,10 +10,18 @@
  *   TALLEST      {0, rows of the tallest tile one vector wide, two vectors wide, ...}
  *   WIDEST       vectors of the widest tile, at most NV_MAX
  *   PERMUTE      defined if any lanes of two vectors can be brought into one by an instruction
+ *   MM_PREFIX    of the intrinsic functions, _mm512 or _mm256, where activations are to use them
+ *   MM_SCALEF    defined where one of them multiplies by a power of 2
+ *   MM_BLENDV    defined where one of them selects by a mask
+ *   MM_MASKED    defined where they load and store parts of vectors
  */
 #include <float.h>
 #include <math.h>
 #include <string.h>
+
+#if defined(MM_PREFIX)
+#include <immintrin.h>
+#endif
 
 #include "../internal.h"
 
@@ -44,6 +52,20 @@
 #endif
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
+
+/* Vectors of an activation that are computed at once; with 16 registers too, though not all fit. */
+#define STEP 4
+
+/* Lets GCC mix the instructions of vectors that are computed at once, before it gives them registers. Else they come one
+ * vector after the other, and so many wait for the ones before them that the processor's queues are full. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#define INTERLEAVED __attribute__((optimize("schedule-insns", "sched-pressure")))
+#else
+#define INTERLEAVED
+#endif
+
+/* Keeps a number or an address in a register of its own. Not volatile, which would hold up the instructions around it. */
+#define PIN_SCALAR(i) __asm__("" : "+r"(i))
 
 /* Makes every test of a bit a test of that one register: else GCC keeps a register, or memory, for each of them. */
 #define PIN_BITS(bits) __asm__ volatile("" : "+r"(bits))

@@ -9,11 +9,16 @@
 /* c[0] + c[1] x + c[2] x^2 + ..., for an array whose size is known */
 #define POLYNOMIAL(x, c) NAME(polynomial)(x, c, sizeof(c) / sizeof *(c))
 
+/* In pairs of terms, so that the chain of operations that wait for each other is half as long. */
 INLINE VEC NAME(polynomial)(VEC x, const REAL *c, const int count)
 {
+    const VEC square = x * x;
     VEC sum = NAME(all)(c[count - 1]);
-    _Pragma("GCC unroll 32") for (int i = count - 2; i >= 0; i--) {
-        sum = sum * x + c[i];
+    if (count % 2 == 0) {
+        sum = sum * x + c[count - 2];
+    }
+    _Pragma("GCC unroll 32") for (int i = (count - 3) / 2 * 2; i >= 0; i -= 2) {
+        sum = sum * square + (c[i + 1] * x + c[i]);
     }
     return sum;
 }
@@ -27,13 +32,20 @@ INLINE VEC NAME(product)(VEC a, VEC x, VEC *less)
     return product;
 }
 
+/* The last step by itself: there the rounding counts most. */
+#define LAST_STEP(x, c) (c[0] + (x) * NAME(polynomial)(x, c + 1, sizeof(c) / sizeof *(c) - 1))
+
 /* ---- exp ---------------------------------------------------------------------------------------------------------------
  * x = n ln 2 + r with an integer n and abs(r) <= ln(2) / 2, and e^x = 2^n e^r. No float 2^n spans the way from the largest
- * result to the smallest denormal one, so there are two factors, half * rest = 2^n.
+ * result to the smallest denormal one, so where nothing scales by n itself there are two factors, half * rest = 2^n.
  */
 struct NAME(power) {
     VEC tail; /* e^r - 1 */
+#if defined(MM_SCALEF)
+    VEC n;
+#else
     VEC half, rest;
+#endif
 };
 
 /* Bounds of arguments, beyond which e^x is infinite, and is 0 even times 700. */
@@ -42,46 +54,71 @@ enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 
 /* A sum with it is rounded to an integer, that then stands in the low bits. */
 #define ROUNDER ((REAL)(IS_F64 ? 0x1.8p52 : 0x1.8p23))
 
-/* e^(x - less), EXP_LOW <= x - less <= EXP_HIGH. `less` is small beside x, or 0: what x is rounded by. */
-INLINE struct NAME(power) NAME(power)(VEC x, VEC less)
+/* e^r 2^n; n is what is in the low bits of shifted. */
+INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted)
 {
-    const VEC shifted = (x - less) * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    const VEC r = (x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less); /* n * LN2_HIGH is exact */
+    const VEC tail = r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL));
+#if defined(MM_SCALEF)
+    return (struct NAME(power)){tail, shifted - ROUNDER};
+#else
     const UVEC exponents = (UVEC)shifted + 2 * NAME(BIAS);
     const UVEC half = (exponents << (NAME(MANTISSA) - 1)) & (~(UVEC){0} << NAME(MANTISSA));
-    return (struct NAME(power)){
-        r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL)), (VEC)half, (VEC)((exponents << NAME(MANTISSA)) - half)};
+    return (struct NAME(power)){tail, (VEC)half, (VEC)((exponents << NAME(MANTISSA)) - half)};
+#endif
 }
 
-/* e^x times or divided by something, and e^x - share e^x; rounded only once where the result is denormal. */
-INLINE VEC NAME(times)(struct NAME(power) p, VEC factor) { return (factor + factor * p.tail) * p.half * p.rest; }
-INLINE VEC NAME(over)(struct NAME(power) p, VEC divisor) { return (1 + p.tail) / divisor * p.half * p.rest; }
-INLINE VEC NAME(less)(struct NAME(power) p, VEC share)
+/* v 2^n, rounded only once where it is denormal */
+INLINE VEC NAME(scaled)(struct NAME(power) p, VEC v)
 {
-    return ((1 + p.tail) - (1 + p.tail) * share) * p.half * p.rest;
+#if defined(MM_SCALEF)
+    return MM(scalef)(v, p.n);
+#else
+    return v * p.half * p.rest;
+#endif
 }
 
-INLINE VEC NAME(value)(struct NAME(power) p) { return (1 + p.tail) * p.half * p.rest; }
+/* e^x, EXP_LOW <= x <= EXP_HIGH; n * LN2_HIGH is exact */
+INLINE struct NAME(power) NAME(power)(VEC x)
+{
+    const VEC shifted = x * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), shifted);
+}
+
+/* e^(x - less), in the same bounds; `less` is small beside x. If x was only rounded by it, it does not change n. */
+INLINE struct NAME(power) NAME(power_less)(VEC x, VEC less, const bool rounding)
+{
+    const VEC shifted = (rounding ? x : (VEC)(x - less)) * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less), shifted);
+}
+
+/* e^x times or divided by something; rounded only once where the result is denormal. */
+INLINE VEC NAME(times)(struct NAME(power) p, VEC factor) { return NAME(scaled)(p, factor + factor * p.tail); }
+INLINE VEC NAME(over)(struct NAME(power) p, VEC divisor) { return NAME(scaled)(p, (1 + p.tail) / divisor); }
+
+INLINE VEC NAME(value)(struct NAME(power) p) { return NAME(scaled)(p, 1 + p.tail); }
 
 INLINE VEC NAME(exp_bounds)(VEC x)
 {
     return NAME(at_most)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))), NAME(all)(NAME(EXP_HIGH)));
 }
 
-INLINE VEC NAME(exp)(VEC x) { return NAME(value)(NAME(power)(NAME(exp_bounds)(x), (VEC){0})); }
+/* e^x, x <= EXP_HIGH */
+INLINE VEC NAME(exp)(VEC x) { return NAME(value)(NAME(power)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))))); }
 
-/* 2^n (e^r - 1) + (2^n - 1), divided by `rest` till the end. */
+/* 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)), x <= EXP_HIGH; it is -1 long before the lower bound. */
 INLINE VEC NAME(expm1)(VEC x)
 {
-    const struct NAME(power) p = NAME(power)(NAME(exp_bounds)(x), (VEC){0});
-    const VEC inverse_rest = (VEC)((((UVEC){0} + 2 * NAME(BIAS)) << NAME(MANTISSA)) - (UVEC)p.rest);
-    return (p.half * p.tail + (p.half - inverse_rest)) * p.rest;
+    const VEC c = NAME(at_least)(x, NAME(all)(IS_F64 ? -80 : -40));
+    const VEC shifted = c * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+    const VEC r = (c - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), tail = r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL));
+    const VEC half = (VEC)(((UVEC)shifted + (NAME(BIAS) - 1)) << NAME(MANTISSA));
+    return 2 * (half * tail + (half - (REAL)0.5));
 }
 
 /* e^-a, a >= 0; beyond -EXP_LOW the bound's. */
 INLINE struct NAME(power) NAME(decay)(VEC a)
 {
-    return NAME(power)(-NAME(at_most)(a, NAME(all)(-NAME(EXP_LOW))), (VEC){0});
+    return NAME(power)(-NAME(at_most)(a, NAME(all)(-NAME(EXP_LOW))));
 }
 
 /* ---- log --------------------------------------------------------------------------------------------------------------- */
@@ -121,7 +158,7 @@ INLINE VEC NAME(tanh)(VEC x)
 {
     const VEC a = NAME(at_most)(NAME(abs)(x), NAME(all)(IS_F64 ? 20 : 10)), z = NAME(at_most)(x * x, NAME(all)(1));
     const VEC small = x + x * z * POLYNOMIAL(z, NAME(TANH_TAIL));
-    const VEC large = 1 - 2 / (NAME(value)(NAME(power)(2 * a, (VEC){0})) + 1);
+    const VEC large = 1 - 2 / (NAME(value)(NAME(power)(2 * a)) + 1);
     return NAME(select)(a < (REAL)0.6, small, NAME(with_sign)(large, x));
 }
 
@@ -141,19 +178,25 @@ INLINE VEC NAME(x_less_tanh)(VEC x)
 INLINE VEC NAME(normal_tail)(VEC a)
 {
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
-    return POLYNOMIAL(2 * t - 1, NAME(NORMAL_TAIL)) * t;
+    return LAST_STEP(2 * t - 1, NAME(NORMAL_TAIL)) * t;
 }
 
 /* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2), which has a zero */
 INLINE VEC NAME(normal_slope)(VEC a)
 {
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
-    return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * POLYNOMIAL(2 * t - 1, NAME(NORMAL_SLOPE));
+    return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * LAST_STEP(2 * t - 1, NAME(NORMAL_SLOPE));
 }
 
-/* e^(-a^2 / 2); a^2 = high^2 + (a - high) (a + high), of which the first is exact. */
+/* e^(-a^2 / 2); without a multiplication and addition in one, a^2 = high^2 + (a - high) (a + high), the first exact. */
 INLINE struct NAME(power) NAME(bell)(VEC a)
 {
-    const VEC high = NAME(upper_half)(a), half = NAME(all)((REAL)0.5);
-    return NAME(power)(-half * high * high, half * (a - high) * (a + high));
+    const VEC half = NAME(all)((REAL)0.5);
+#if defined(MM)
+    const VEC negative = -half * a, square = negative * a;
+    return NAME(power_less)(square, MM(fnmadd)(negative, a, square), true);
+#else
+    const VEC high = NAME(upper_half)(a);
+    return NAME(power_less)(-half * high * high, half * (a - high) * (a + high), false);
+#endif
 }

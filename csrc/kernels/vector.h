@@ -7,6 +7,8 @@
 #define IVEC NAME(ivec)
 #define UVEC NAME(uvec)
 
+static const REAL NAME(LEAST) = IS_F64 ? 0x1p-1074 : 0x1p-149; /* the smallest denormal number */
+
 #if IS_F64
 typedef uint64_t UVEC __attribute__((vector_size(VBYTES))); /* wraps around, which signed integers may not */
 enum { NAME(MANTISSA) = 52, NAME(BIAS) = 1023 };
@@ -15,16 +17,35 @@ typedef uint32_t UVEC __attribute__((vector_size(VBYTES)));
 enum { NAME(MANTISSA) = 23, NAME(BIAS) = 127 };
 #endif
 
+/* Intrinsic functions: MM(add) is _mm512_add_ps or the like. */
+#if defined(MM_PREFIX)
+#undef MM
+#if IS_F64
+#define MM(stem) CAT(CAT(MM_PREFIX, stem), pd)
+#else
+#define MM(stem) CAT(CAT(MM_PREFIX, stem), ps)
+#endif
+#endif
+
 INLINE VEC NAME(all)(REAL value) { return value - (VEC){0}; }
 
+#if defined(MM_BLENDV)
+INLINE VEC NAME(select)(IVEC mask, VEC a, VEC b) { return MM(blendv)(b, a, (VEC)mask); }
+#else
 INLINE VEC NAME(select)(IVEC mask, VEC a, VEC b) { return (VEC)((mask & (IVEC)a) | (~mask & (IVEC)b)); }
+#endif
 
 /* a where the mask is set, else 0. */
 INLINE VEC NAME(where)(IVEC mask, VEC a) { return (VEC)(mask & (IVEC)a); }
 
-/* Bounds; NaN stays NaN. */
+/* Bounds; NaN stays NaN. GCC makes no single instruction of the selection, though it is one. */
+#if defined(MM)
+INLINE VEC NAME(at_least)(VEC x, VEC low) { return MM(max)(low, x); }
+INLINE VEC NAME(at_most)(VEC x, VEC high) { return MM(min)(high, x); }
+#else
 INLINE VEC NAME(at_least)(VEC x, VEC low) { return NAME(select)(x < low, low, x); }
 INLINE VEC NAME(at_most)(VEC x, VEC high) { return NAME(select)(x > high, high, x); }
+#endif
 
 INLINE VEC NAME(abs)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} >> 1)); }
 INLINE VEC NAME(with_sign)(VEC x, VEC sign) { return (VEC)((UVEC)x | ((UVEC)sign & ~(~(UVEC){0} >> 1))); } /* x >= 0 */
@@ -35,7 +56,32 @@ INLINE VEC NAME(upper_half)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} << (NAME
 INLINE VEC NAME(load)(const REAL *p) { return *(const VEC *)p; }
 INLINE void NAME(store)(REAL *p, VEC v) { *(VEC *)p = v; }
 
-/* The first `count` < VL elements, the others from `rest`; so that tails go through the code of whole vectors. */
+/* The first `count` <= VL elements, the others from `rest`; so that tails go through the code of whole vectors. */
+#if defined(MM_MASKED)
+INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)
+{
+    return MM(mask_loadu)(rest, (uint16_t)((1u << count) - 1), p);
+}
+
+INLINE void NAME(store_part)(REAL *p, int64_t count, VEC v) { MM(mask_storeu)(p, (uint16_t)((1u << count) - 1), v); }
+#elif defined(MM)
+INLINE __m256i NAME(first_lanes)(int64_t count)
+{
+    IVEC lane;
+    UNROLL for (int i = 0; i < NAME(VL); i++) {
+        lane[i] = i;
+    }
+    return (__m256i)(lane < (BITS)count);
+}
+
+INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)
+{
+    const __m256i mask = NAME(first_lanes)(count);
+    return NAME(select)((IVEC)mask, MM(maskload)(p, mask), rest);
+}
+
+INLINE void NAME(store_part)(REAL *p, int64_t count, VEC v) { MM(maskstore)(p, NAME(first_lanes)(count), v); }
+#else
 INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)
 {
     memcpy(&rest, p, (size_t)count * sizeof(REAL));
@@ -43,3 +89,4 @@ INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)
 }
 
 INLINE void NAME(store_part)(REAL *p, int64_t count, VEC v) { memcpy(p, &v, (size_t)count * sizeof(REAL)); }
+#endif

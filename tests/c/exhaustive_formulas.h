@@ -132,6 +132,12 @@ static double WITH(error)(real got, wide exact)
     return (double)ldexp(fabs(got - exact), REAL_DIGITS - 1 - binade);
 }
 
+/* An error of a derivative whose largest term is `term`, or 0 if that does not matter. */
+static double WITH(crossing)(double error, real got, wide exact, wide term)
+{
+    return term > 0 ? fmin(error, (double)ldexp(fabs(got - exact) / term, REAL_DIGITS) / 1.7 * BACKWARD_BOUND) : error;
+}
+
 static void WITH(compare)(const struct row *row, int count, const real *x, struct worst *worst)
 {
     const chanconv_dtype dtype = sizeof(real) == 8 ? CHANCONV_F64 : CHANCONV_F32;
@@ -148,14 +154,10 @@ static void WITH(compare)(const struct row *row, int count, const real *x, struc
         const double forward = WITH(error)(y[i], WITH(value)(row->kind, a, b, x[i]));
         const wide slope = isinf(x[i]) ? grad[i] : WITH(slope)(row->kind, a, b, x[i], &term);
         double backward = WITH(error)(grad[i], slope);
-        if (term > 0 && backward > BACKWARD_BOUND) {
-            backward = fmin(backward, (double)ldexp(fabs(grad[i] - slope) / term, REAL_DIGITS) / 1.7 * BACKWARD_BOUND);
+        if (backward > BACKWARD_BOUND) {
+            backward = WITH(crossing)(backward, grad[i], slope, term);
         }
-        if (!(forward <= worst->forward)) {
-            worst->forward = forward, worst->forward_at = x[i];
-        }
-        if (!(backward <= worst->backward)) {
-            worst->backward = backward, worst->backward_at = x[i];
-        }
+        put_worse(forward, x[i], &worst->forward, &worst->forward_at);
+        put_worse(backward, x[i], &worst->backward, &worst->backward_at);
     }
 }
