@@ -56,13 +56,6 @@ static const struct row {
     {"threshold", CHANCONV_THRESHOLD, {0.5, 7}},
 };
 
-static void put_worse(double error, double x, double *worst, double *worst_at)
-{
-    if (!(error <= *worst)) {
-        *worst = error, *worst_at = x;
-    }
-}
-
 /* ---- The formulas, for a type with more precision than is tested -------------------------------------------------------- */
 
 #define wide double

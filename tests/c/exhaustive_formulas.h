@@ -3,6 +3,15 @@
  * The formulas of the activations and their derivatives, as textbooks have them where that is stable, in the type `wide`;
  * and the comparison of arrays of `real` with them.
  */
+#ifndef EXHAUSTIVE_FORMULAS_H
+#define EXHAUSTIVE_FORMULAS_H
+static void put_worse(double error, double x, double *worst, double *worst_at)
+{
+    if (!(error <= *worst)) {
+        *worst = error, *worst_at = x;
+    }
+}
+#endif
 static wide WITH(logistic)(wide x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }
 
 static wide WITH(log1p_exp)(wide x) { return (x < 0 ? 0 : x) + log1p(exp(-fabs(x))); }
