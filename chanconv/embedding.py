@@ -4,11 +4,11 @@
 Nothing here imports NumPy: build systems ask, and may do so where it is not installed.
 """
 
-from pathlib import Path
+import os.path
 
 from chanconv import _chanconv
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = os.path.dirname(os.path.realpath(__file__))  # pathlib would take half of the time of the import
 
 
 def get_include():
@@ -22,7 +22,7 @@ def get_include():
     --------
     ``Extension("sharpen", ["sharpen.pyx"], include_dirs=[chanconv.get_include()])``
     """
-    return str(_PACKAGE / "include")
+    return os.path.join(_PACKAGE, "include")
 
 
 def get_library_dir():
@@ -32,7 +32,7 @@ def get_library_dir():
     -------
     str
     """
-    return str(_PACKAGE / "lib")
+    return os.path.join(_PACKAGE, "lib")
 
 
 def get_library():
@@ -42,7 +42,7 @@ def get_library():
     -------
     str
     """
-    return str(_PACKAGE / "lib" / "libchanconv.a")
+    return os.path.join(_PACKAGE, "lib", "libchanconv.a")
 
 
 def get_cmake_dir():
@@ -52,7 +52,7 @@ def get_cmake_dir():
     -------
     str
     """
-    return str(_PACKAGE / "share" / "cmake" / "chanconv")
+    return os.path.join(_PACKAGE, "share", "cmake", "chanconv")
 
 
 def get_pkgconfig_dir():
@@ -62,7 +62,7 @@ def get_pkgconfig_dir():
     -------
     str
     """
-    return str(_PACKAGE / "share" / "pkgconfig")
+    return os.path.join(_PACKAGE, "share", "pkgconfig")
 
 
 def c_api_address():
