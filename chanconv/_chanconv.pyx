@@ -9,8 +9,6 @@ arguments mean stand in chanconv.h.
 """
 from math import prod
 
-import numpy as np
-
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uintptr_t
@@ -193,7 +191,16 @@ def axis_backward(AlongAxis axis not None, const real[::1] grad_y not None, cons
 # What `chanconv.activations` does with arrays of any form takes some microseconds, longer than the arithmetic of thousands
 # of elements. Most calls bring arrays that need nothing done: those, and no others, come through here.
 
-cdef object NDARRAY = np.ndarray, EMPTY = np.empty, FLOAT32 = np.dtype("float32"), FLOAT64 = np.dtype("float64")
+# Names of NumPy, which this module does not import: builds that only ask for paths may not have it.
+cdef object NDARRAY = None, EMPTY = None, FLOAT32 = None, FLOAT64 = None
+
+
+def use_numpy(numpy):
+    """Hands this section the module; called by `chanconv.activations`, before anything here can be."""
+    global NDARRAY, EMPTY, FLOAT32, FLOAT64
+    NDARRAY, EMPTY = numpy.ndarray, numpy.empty
+    FLOAT32, FLOAT64 = numpy.dtype("float32"), numpy.dtype("float64")
+
 
 cdef enum:
     KEEP_GIL = 1 << 14  # bytes of x up to which giving the GIL away costs more than it gains others

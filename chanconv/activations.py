@@ -214,7 +214,8 @@ def _backward(kind, grad_output, x, out, *values):
 
 
 _SHORT = not trace.ENABLED  # whether ordinary arrays take the short way to the C library
-_KINDS = {}  # by name
+_chanconv.use_numpy(np)
+_KINDS: dict = {}  # by name
 
 
 def _kind(name, *parameters):

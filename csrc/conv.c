@@ -262,7 +262,7 @@ chanconv_status chanconv_conv_grad_kernel_per_sample(chanconv_context *context, 
     if (status != CHANCONV_OK) {
         return status;
     }
-    const int64_t images = g.n;
+    const int64_t images = count_kernel(&g) ? g.n : 0; /* of nothing there may be any number */
     g.n = 1;
     for (int64_t i = 0; i < images && status == CHANCONV_OK; i++) {
         status = grad_kernel(context, &g, at(grad_y, i * g.y_image, g.item), at(x, i * g.x_image, g.item),
