@@ -73,6 +73,7 @@ static struct phase phase_at(const struct geometry *g, const struct target *targ
     const int64_t taps = axis ? g->kw : g->kh, at_tap = r0 * g->dilation[axis];
     struct phase p = {.r0 = r0, .step = stride / divisor, .dilation = g->dilation[axis] / divisor};
     p.taps = (taps - 1 - r0) / p.step + 1;
+    p.step = p.taps > 1 ? p.step : 0; /* never taken: it may be so large that no offset of it exists */
     /* The first cell of the target with the residue of tap r0. */
     const int64_t ahead = (at_tap - target->first[axis]) % stride;
     p.first = ahead < 0 ? ahead + stride : ahead;

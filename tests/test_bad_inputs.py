@@ -362,6 +362,12 @@ def test_C9_no_images_of_an_absurd_size():
     refused(ValueError, "x", chanconv.conv, zeros(0, 2**60, 1, 1), np.ones((1, 1, 1, 1)))
 
 
+def test_C9_gradients_per_sample_of_very_many_images_of_nothing():
+    x, grad = zeros(2**40, 1, 1, 0), zeros(2**40, 1, 1, 0)
+    gradients = chanconv.conv_grad_kernel(grad, x, (1, 1, 0, 0), per_sample=True)
+    assert gradients.shape == (2**40, 1, 1, 0, 0)
+
+
 def test_C10_gradients_of_no_images_are_zero():
     gradients = chanconv.conv_backward(GRAD[:0], X[:0], KERNEL)
     assert gradients.x.shape == (0, 8, 8, 4)
