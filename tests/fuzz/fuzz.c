@@ -4,6 +4,7 @@
  * or gives what the formula says. Anything else ends the process. run.py builds and runs them:
  *
  *   TARGET   defined: a libFuzzer target, one input is one call
+ *   neither  the table of all targets, for tests/c/test_geometry.c
  *   REPLAY   defined, by tests/c/test_corpus.c: a program that runs the committed inputs, lines of hex digits in files
  *            corpus/<target>.txt
  */
@@ -226,7 +227,7 @@ static void activate(const struct problem *p, enum role role, struct array *a)
     }
 }
 
-static void check_activation(chanconv_context *context, const struct problem *p, const struct pass *pass,
+static void check_fused(chanconv_context *context, const struct problem *p, const struct pass *pass,
                              const void *const in[], struct array *plain)
 {
     if (!pass->activation || p->conv.activation.kind == CHANCONV_IDENTITY) {
@@ -275,7 +276,7 @@ static void call_with_arrays(chanconv_context *context, const struct problem *p,
     } else if (succeeded(status)) {
         struct expected e = expect(p, pass, in);
         require_equal(p, pass->out, &out, &e, exact, scale_of(p, pass, in));
-        check_activation(context, p, pass, addresses, &out);
+        check_fused(context, p, pass, addresses, &out);
         expected_free(&e);
     }
     for (int i = 0; i < 3; i++) {
@@ -806,13 +807,17 @@ static void fuzz_axis_backward(struct input *in) { fuzz_axis(in, true); }
     T(grad_bias) T(im2col) T(col2im) T(activation_forward) T(activation_backward) T(prelu_forward)                 \
     T(prelu_backward) T(axis_forward) T(axis_backward)
 
-#ifdef REPLAY
+#ifndef TARGET
 
 #define ROW(name) {#name, fuzz_##name},
 static const struct target {
     const char *name;
     void (*run)(struct input *in);
 } targets[] = {ALL_TARGETS(ROW)};
+
+#endif
+
+#ifdef REPLAY
 
 static size_t decode_hex(const char *line, uint8_t *data)
 {
@@ -855,7 +860,9 @@ int main(void)
     return 0;
 }
 
-#else
+#endif
+
+#ifdef TARGET
 
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
