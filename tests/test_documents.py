@@ -9,7 +9,7 @@ import pytest
 import chanconv
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("README.md", "HACKING.md", "CHANGELOG.md", "benchmarks/README.md", "docs/abi.md")
+NAMES = ("README.md", "HACKING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "tests/mutants.md", "docs/abi.md")
 NAMES += ("docs/accuracy.md", "docs/activations.md", "docs/embedding.md")
 DOCUMENTS = [ROOT / name for name in NAMES]
 SUFFIXES = (".py", ".pyx", ".c", ".h", ".md", ".toml")
