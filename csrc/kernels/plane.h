@@ -36,6 +36,18 @@ INLINE void NAME(plane_step)(const struct plane_tile *t, const REAL *x, const RE
 }
 
 #ifdef PERMUTE
+/* Lane i of it is lane from[i] of a and b, one after the other. Clang has no operator for that, only intrinsics. */
+INLINE NAME(vec) NAME(permute)(NAME(vec) a, NAME(vec) b, NAME(ivec) from)
+{
+#if defined(__clang__) && IS_F64
+    return _mm512_permutex2var_pd(a, (__m512i)from, b);
+#elif defined(__clang__)
+    return _mm512_permutex2var_ps(a, (__m512i)from, b);
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
+
 /* The same for one row of the tile, one channel and neighbouring taps: for each multiplication a vector of x would have to
  * be loaded, and most lie across two cache lines. These are taken from two vectors that are next to each other. */
 INLINE void NAME(plane_near_step)(const struct plane_tile *t, const REAL *x, const REAL *weight, NAME(vec) *acc,
@@ -54,11 +66,11 @@ INLINE void NAME(plane_near_step)(const struct plane_tile *t, const REAL *x, con
         }
         /* The last one ends with the last value that is needed, and is then rotated to where it belongs. */
         value[vectors] = *(const NAME(vec) *)(x + (vectors - 1) * NAME(VL) + taps - 1);
-        value[vectors] = __builtin_shuffle(value[vectors], lane + (BITS)(NAME(VL) + 1 - taps));
+        value[vectors] = NAME(permute)(value[vectors], value[vectors], lane + (BITS)(NAME(VL) + 1 - taps));
         for (int64_t s = 0; s < taps; s++, from += 1) {
             const NAME(vec) w = weight[first + s] - (NAME(vec)){0};
             UNROLL for (int v = 0; v < vectors; v++) {
-                acc[v] += __builtin_shuffle(value[v], value[v + 1], from) * w;
+                acc[v] += NAME(permute)(value[v], value[v + 1], from) * w;
             }
         }
     }
