@@ -116,7 +116,7 @@ def test_error_bound_on_adversarial_values(pass_, values, problem, dtype):
 
 @pytest.mark.parametrize("channels", [64, 256, 512])
 def test_error_in_units_of_the_direct_sum(channels, dtype):
-    """On normal values, as measured: 1.9 to 5.5 times the error of the plain sum, which grows with the channels."""
+    """On normal values, as measured: 1.1 to 1.8 times the error of the plain sum, which grows with the channels; 32 kernels."""
     problem = Problem(h=12, w=12, c=channels, k=32)
     arrays = problem.arrays(dtype)
     wide = [a.astype(np.longdouble if dtype == np.float64 else np.float64) for a in arrays]
