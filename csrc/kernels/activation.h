@@ -203,7 +203,7 @@ BACKWARD(silu)
 FORWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return NAME(positive_part)(x) - NAME(times)(NAME(bell)(c), NAME(normal_tail)(c));
+    return NAME(positive_part)(x) - NAME(normal_tail)(NAME(bell)(c), c);
 }
 /* Phi(x) + x Phi'(x) */
 BACKWARD(gelu)

@@ -174,11 +174,12 @@ INLINE VEC NAME(x_less_tanh)(VEC x)
  * s = (a - c) / (a + c), c = NORMAL_CENTRE.
  */
 
-/* a (1 - Phi(a)) e^(a^2 / 2), 0 <= a <= NORMAL_END */
-INLINE VEC NAME(normal_tail)(VEC a)
+/* a (1 - Phi(a)), 0 <= a <= NORMAL_END, with bell = e^(-a^2 / 2): its tail goes to t and not to the product, which would be
+ * rounded in a binade where that counts double. */
+INLINE VEC NAME(normal_tail)(struct NAME(power) bell, VEC a)
 {
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
-    return LAST_STEP(2 * t - 1, NAME(NORMAL_TAIL)) * t;
+    return NAME(scaled)(bell, LAST_STEP(2 * t - 1, NAME(NORMAL_TAIL)) * (t + t * bell.tail));
 }
 
 /* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2), which has a zero */

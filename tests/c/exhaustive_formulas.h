@@ -127,18 +127,19 @@ struct worst {
 };
 #endif
 
-/* abs(got - exact) in ULP of exact; where exact rounds to infinity, got must be that. */
+/* abs(got - exact) in ULP of exact. Infinity counts as the number that would follow the largest; where exact rounds to it,
+ * it is right. */
 static double WITH(error)(real got, wide exact)
 {
-    if ((real)exact == got) {
-        const wide near = fabs(exact) > 0 && isfinite((real)exact) ? fabs(got - exact) : 0;
-        return near == 0 ? 0 : (double)ldexp(near, REAL_DIGITS - 1 - (ilogb(exact) < REAL_LEAST ? REAL_LEAST : ilogb(exact)));
+    if ((real)exact == got && (exact == 0 || isinf((real)exact))) {
+        return 0;
     }
-    if (!isfinite(got) || !isfinite((real)exact)) {
+    if (got != got || isinf(exact)) {
         return INFINITY;
     }
-    const int binade = exact == 0 || ilogb(exact) < REAL_LEAST ? REAL_LEAST : ilogb(exact);
-    return (double)ldexp(fabs(got - exact), REAL_DIGITS - 1 - binade);
+    const wide number = isinf(got) ? copysign(ldexp((wide)1, 2 - REAL_LEAST), got) : (wide)got;
+    const int binade = exact == 0 ? REAL_LEAST : ilogb(exact), least = binade < REAL_LEAST ? REAL_LEAST : binade;
+    return (double)ldexp(fabs(number - exact), REAL_DIGITS - 1 - (least > 1 - REAL_LEAST ? 1 - REAL_LEAST : least));
 }
 
 /* An error of a derivative whose largest term is `term`, or 0 if that does not matter. */
