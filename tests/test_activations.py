@@ -5,6 +5,7 @@ import copy
 import functools
 import inspect
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from mpmath import mp, mpf
 from oracle import same_bits
 
 import chanconv
-from chanconv import activations
+from chanconv import _chanconv, activations
 from chanconv.activations import Activation, get
 
 FORMULAS = {}  # by (name, parameters): the exact function and its derivative
@@ -262,6 +263,18 @@ def test_kinks(activation, x, value, derivative, isa, dtype):
     np.testing.assert_allclose(backward(activation, x), derivative, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_parameters_that_round_to_zero(sign, isa):
+    """They may not be 0, and in float32 do not become it: celu and softplus would divide 0 by it."""
+    x = np.array([-1, -0.0, 0, 1], np.float32)
+    tiny = sign * np.finfo(np.float32).smallest_subnormal
+    celu, softplus = get("celu", alpha=sign * 1e-300), get("softplus", beta=sign * 1e-300)
+    np.testing.assert_array_equal(celu.forward(x), [-tiny if sign > 0 else -INF, 0, 0, 1])
+    np.testing.assert_array_equal(backward(celu, x), [0 if sign > 0 else INF, 1, 1, 1])
+    np.testing.assert_array_equal(softplus.forward(x), [sign * INF] * 4)
+    np.testing.assert_array_equal(backward(softplus, x), [0.5] * 4)
+
+
 @pytest.mark.parametrize("name", ["relu", "relu6", "hard_sigmoid", "hard_tanh", "softshrink", "hardshrink"])
 def test_a_flat_part_selects_zero(name, isa, dtype):
     """0 for the gradient, not 0 times it."""
@@ -336,6 +349,21 @@ def test_a_tail_has_the_bits_of_whole_vectors(activation, isa, dtype):
         assert same_bits(activation.backward(g[part], x[part]), gradient[part])
 
 
+@pytest.mark.parametrize("activation", ELEMENTWISE, ids=repr)
+def test_long_arrays_have_the_bits_of_their_parts(activation, isa, dtype):
+    """Results that start anywhere in a vector, around the sizes from which on they are aligned, and the GIL is released."""
+    x = RNG.normal(0, 5, 4200).astype(dtype)
+    g = RNG.normal(size=4200).astype(dtype)
+    forward, gradient = activation.forward(x), activation.backward(g, x)
+    for start, stop in ((0, 16), (1, 513), (3, 1030), (5, 2048), (7, 2057), (11, 4107), (13, 4110), (15, 4200)):
+        part = slice(start, stop)
+        assert same_bits(activation.forward(x[part]), forward[part])
+        results = np.full(4201, 7, dtype)
+        activation.backward(g[part], x[part], out=results[part])
+        assert same_bits(results[part], gradient[part])
+        assert results[start - 1] == results[stop] == 7
+
+
 @pytest.mark.parametrize("activation", EVERY, ids=repr)
 def test_number_of_threads(activation, threads, dtype):
     x = RNG.normal(0, 3, (300, 16, 64)).astype(dtype)
@@ -405,6 +433,110 @@ def test_in_place(activation, form, dtype):
         arrays = [a_copy(g), a_copy(x)]
         assert activation.backward(*arrays, out=arrays[which]) is arrays[which]
         np.testing.assert_array_equal(arrays[which], gradient)
+
+
+def other_forms(x):
+    """What the short way leaves to the long one."""
+    forms = layouts(x)
+    return [forms[kind] for kind in ("strided", "reversed", "Fortran", "byte order", "unaligned", "subclass")] + [
+        x.tolist(), x.astype(np.float16), x.astype(np.int32), x[:, :0], None
+    ]
+
+
+def test_which_arrays_take_the_short_way():
+    calls = []
+    kind = _chanconv.Kind("elu", ("alpha",), lambda *a: calls.append(a), lambda *a: calls.append(a), True)
+    x, g, y = RNG.normal(size=(3, 5, 4)).astype(np.float32)
+    assert (kind.name, kind.parameters) == ("elu", ("alpha",))
+    for out in (None, y, x.copy()):
+        assert same_bits(kind.forward(x, out, 2.0), activations.elu(x, 2))
+        assert same_bits(kind.backward(g, x, out, 2.0), activations.elu_backward(g, x, 2))
+    empty = x[:0]
+    assert same_bits(kind.forward(empty, None, 2.0), empty) and not calls
+    frozen = layouts(x)["read-only"]
+    assert same_bits(kind.forward(frozen, None, 2.0), kind.forward(x, None, 2.0)) and not calls
+
+    memory = np.zeros(21, np.float32)
+    overlapping = memory[:20].reshape(5, 4)
+    expected = []
+    for other in other_forms(x)[:-2]:
+        for call in ((other, None, 2.0), (g, other, None, 2.0), (other, g, None, 2.0)):
+            expected.append((kind, *call))
+            (kind.forward if len(call) == 3 else kind.backward)(*call)
+    for call in (
+        (x, frozen, 2.0), (x, y.T, 2.0), (x, y[:3], 2.0), (x, y.astype(np.float64), 2.0), (x, [], 2.0), (x, None, 2),
+        (overlapping, memory[1:].reshape(5, 4), 2.0), (x, None, np.float64(2)), (None, None, 2.0),
+    ):
+        expected.append((kind, *call))
+        kind.forward(*call)
+    for call in (
+        (g[:3], x, None, 2.0), (g.astype(np.float64), x, None, 2.0), (g, x, frozen, 2.0), (g, x, y[:3], 2.0),
+        (overlapping, x, memory[1:].reshape(5, 4), 2.0), (g, x, None, 2), (None, x, None, 2.0),
+    ):
+        expected.append((kind, *call))
+        kind.backward(*call)
+    assert [[id(a) for a in call] for call in calls] == [[id(a) for a in call] for call in expected]
+
+    long = _chanconv.Kind("relu", (), lambda *a: "long", lambda *a: "long", False)
+    assert long.forward(x) == long.backward(g, x) == "long"
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "glu"])
+def test_which_arrays_take_the_short_way_along_an_axis(name):
+    calls = []
+    kind = _chanconv.AxisKind(name, lambda *a: calls.append(a), lambda *a: calls.append(a), True)
+    x = RNG.normal(size=(6, 4)).astype(np.float32)
+    for axis in (0, 1, -1, -2):
+        y = get(name, axis=axis).forward(x)
+        for out in (None, np.zeros_like(y)):
+            assert same_bits(kind.forward(x, axis, out), y)
+        for out in (None, np.zeros_like(x)):
+            assert same_bits(kind.backward(y, x, axis, out), get(name, axis=axis).backward(y, x))
+    assert not calls
+    y = kind.forward(x, 1)
+    forward = [(form, 1, None) for form in other_forms(x)] + [
+        (x, 2, None), (x, -3, None), (x, 2**70, None), (x, True, None), (x, np.int64(1), None), (x, 1, y[:3]),
+        (x, 1, y.astype(np.float64)), (x, 1, y.ravel()), (x[0, 0], 0, None), (x[:0], 1, None),
+    ]
+    backward = [(form, x, 1, None) for form in other_forms(y)] + [(y, form, 1, None) for form in other_forms(x)] + [
+        (y, x, 2, None), (y[:3], x, 1, None), (y, x, 1, x[:3]), (y.ravel(), x, 1, None),
+    ]
+    if name == "glu":  # which has no place in x
+        forward += [(x[:, :3], 1, None), (x[:5], 0, None), (x, 1, x[:, :2])]
+        backward += [(y[:, :1], np.ascontiguousarray(x[:, :3]), 1, None), (x.ravel()[:12].reshape(6, 2), x, 1, x)]
+    for call in forward:
+        assert kind.forward(*call) is None
+    for call in backward:
+        assert kind.backward(*call) is None
+    expected = [(name, *call) for call in forward + backward]
+    assert [[id(a) for a in call] for call in calls] == [[id(a) for a in call] for call in expected]
+
+
+def test_the_short_way_gives_buffers_back():
+    x, g, y, slope = np.ones((3, 4)), np.ones((3, 4)), np.zeros((3, 4)), np.ones(4)
+
+    def calls():
+        for kind in (get("elu"), get("softmax")):
+            kind.forward(x, out=y), kind.backward(g, x, out=y), kind.forward(x, out=x)
+        activations.prelu(x, slope, out=y), activations.prelu_backward(g, x, slope)
+        for wrong in (
+            lambda: activations.relu(x, out=y[:2]),
+            lambda: activations.relu_backward(g[:2], x),
+            lambda: activations.celu(x, 0.0, out=y),
+            lambda: activations.celu_backward(g, x, 0.0, out=y),
+            lambda: activations.softmax(x, out=y[:2]),
+            lambda: activations.softmax_backward(g, x, 2),
+            lambda: activations.prelu(x, slope[:2], out=y),
+            lambda: activations.prelu_backward(g, x, slope[:2]),
+        ):
+            with pytest.raises(ValueError):
+                wrong()
+
+    calls()
+    held = [sys.getrefcount(array) for array in (x, g, y, slope)]
+    for _ in range(5):
+        calls()
+    assert [sys.getrefcount(array) for array in (x, g, y, slope)] == held
 
 
 def test_partial_overlap():
@@ -574,6 +706,26 @@ def test_prelu_special_values(isa, dtype):
     np.testing.assert_array_equal(gradients.slope, [NAN, 0, -INF, 0])
 
 
+@pytest.mark.parametrize("slope", [0.25, -1.5, 0.0, -0.0, INF, NAN, 2, np.float32(0.25)], ids=repr)
+def test_prelu_with_a_number(slope, dtype):
+    """A number has the dtype of x, as in NumPy, and gives what the array of it gives."""
+    x, g = RNG.normal(size=(2, 9, 5)).astype(dtype)
+    x[0] = [NAN, INF, -INF, 0, -0.0]
+    array = np.array(slope, dtype)
+    for form in (x, np.asfortranarray(x), x.astype(np.float16)):
+        result = activations.prelu(form, slope)
+        assert result.dtype == form.dtype or isinstance(slope, np.float32)
+        np.testing.assert_array_equal(result, activations.prelu(form, array.astype(result.dtype)))
+        gradients = activations.prelu_backward(g.astype(form.dtype), form, slope)
+        expected = activations.prelu_backward(g.astype(form.dtype), form, array.astype(gradients.x.dtype))
+        assert gradients.x.dtype == gradients.slope.dtype == result.dtype and gradients.slope.shape == ()
+        np.testing.assert_array_equal(gradients.x, expected.x)
+        np.testing.assert_array_equal(gradients.slope, expected.slope)
+    there = x.copy()
+    assert activations.prelu(there, slope, out=there) is there
+    np.testing.assert_array_equal(there, activations.prelu(x, slope))
+
+
 def test_prelu_shapes():
     assert activations.prelu(np.float64(-2.0), 0.5) == -1
     assert activations.prelu_backward(1.0, -2.0, 0.5) == (0.5, -2)
@@ -653,6 +805,21 @@ def test_large_blocks(name, shape, threads):
     part = x[-1:, :, inner] if shape[2] > 1 else x[-1:]
     assert same_bits(get(name, axis=1).forward(part), y[-1:, :, inner])
     assert same_bits(get(name, axis=1).backward(y[-1:, :, inner], part), gradient[-1:, :, inner])
+
+
+def test_long_columns(isa, dtype):
+    """Longer than the part whose weights the gradients keep."""
+    x, g = RNG.normal(size=(2, 2, 2500, 3)).astype(dtype)
+    wide_g = g.astype(np.longdouble)
+    y = softmax_of(x, 1)
+    tolerance = {"rtol": 200 * np.finfo(dtype).eps, "atol": 200 * np.finfo(dtype).eps}
+    softmax = y * (wide_g - (wide_g * y).sum(1, keepdims=True))
+    log_softmax = wide_g - y * wide_g.sum(1, keepdims=True)
+    for columns in (slice(None), slice(1)):  # side by side in a vector, and across it
+        part, g_part = (np.ascontiguousarray(a[..., columns]) for a in (x, g))
+        np.testing.assert_allclose(activations.softmax_backward(g_part, part, 1), softmax[..., columns], **tolerance)
+        result = activations.log_softmax_backward(g_part, part, 1)
+        np.testing.assert_allclose(result, log_softmax[..., columns], **tolerance)
 
 
 def test_rows_with_infinities(isa, dtype):
