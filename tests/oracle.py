@@ -100,10 +100,9 @@ def exact(pass_, problem):
     return run(pass_, problem, problem.arrays(np.float64, integers), reference)
 
 
-@functools.cache
-def exact_by_matrices(pass_, problem):
-    """The same by im2col and a matrix product for each group: for problems too large for loops over channels."""
-    groups = zip(*(np.split(a, problem.groups, -1) for a in problem.arrays(np.float64, integers)), strict=True)
+def by_matrices(pass_, problem, arrays):
+    """A pass by im2col and a matrix product for each group: for problems too large for loops over channels."""
+    groups = zip(*(np.split(a, problem.groups, -1) for a in arrays), strict=True)
     geometry = {name: value for name, value in problem.options.items() if name != "groups"}
     size, results = (problem.kh, problem.kw), []
     for x, kernel, bias, grad in groups:
@@ -113,24 +112,39 @@ def exact_by_matrices(pass_, problem):
         elif pass_ == "grad_x":
             results.append(reference.col2im(pixels @ matrix.T, x.shape, size, **geometry))
         else:
-            columns = reference.im2col(x, size, **geometry)
-            results.append(np.tensordot(columns, pixels, ((0, 1), (0, 1))).reshape(kernel.shape))
-    return np.concatenate(results, axis=-1)
+            products = np.swapaxes(reference.im2col(x, size, **geometry), 1, 2) @ pixels
+            results.append((products if pass_ == "per_sample" else products.sum(0)).reshape(-1, *kernel.shape))
+    result = np.concatenate(results, axis=-1)
+    return result[0] if pass_ == "grad_kernel" else result
+
+
+@functools.cache
+def exact_by_matrices(pass_, problem):
+    return by_matrices(pass_, problem, problem.arrays(np.float64, integers))
+
+
+def wider(dtype):
+    return np.longdouble if dtype == np.float64 else np.float64
+
+
+def bounded(pass_, problem, arrays, compute=by_matrices):
+    """The result in more digits than the arrays have, and the bound on an error of a sum in their dtype.
+
+    abs(error) <= gamma(n + 1) * (sum of abs(products) + abs(bias)) with gamma(n) = n u / (1 - n u) for n terms.
+    """
+    dtype = arrays[0].dtype
+    arrays = [a.astype(wider(dtype)) for a in arrays]
+    result = compute(pass_, problem, arrays)
+    total = compute(pass_, problem, [np.abs(a) for a in arrays])
+    terms = compute(pass_, problem, [np.ones_like(a) for a in arrays])
+    nu = (terms + 1) * (np.finfo(dtype).eps + np.finfo(wider(dtype)).eps) / 2
+    return result, nu / (1 - nu) * total
 
 
 @functools.cache
 def within(pass_, problem, dtype):
-    """The result on normal values in more digits than `dtype` has, and the bound on an error of a sum in `dtype`.
-
-    abs(error) <= gamma(n + 1) * (sum of abs(products) + abs(bias)) with gamma(n) = n u / (1 - n u) for n terms.
-    """
-    wide = np.longdouble if dtype == np.float64 else np.float64
-    arrays = [a.astype(wide) for a in problem.arrays(dtype)]
-    result = run(pass_, problem, arrays, reference)
-    total = run(pass_, problem, [np.abs(a) for a in arrays], reference)
-    terms = run(pass_, problem, [np.ones_like(a) for a in arrays], reference)
-    nu = (terms + 1) * (np.finfo(dtype).eps + np.finfo(wide).eps) / 2
-    return result, nu / (1 - nu) * total
+    """`bounded` on normal values, by the reference."""
+    return bounded(pass_, problem, problem.arrays(dtype), functools.partial(run, module=reference))
 
 
 def assert_within(result, expected, bound):

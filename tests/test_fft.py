@@ -37,38 +37,69 @@ def expected(pass_, problem, arrays):
     return (run if pass_ == "grad_x" else by_matrices)(pass_, problem, arrays, *[reference][: pass_ == "grad_x"])
 
 
-def pair_norms(problem, x, step):
-    """For every output, the Euclidean norm of the padded x under its pair of tiles: x of one image and channel."""
-    pads = reference.explicit_padding(problem.padding, x.shape, (problem.kh, problem.kw), 1, 1)
+def tile_pairs(problem, what, dtype, outputs):
+    """The pairs of tiles of so many outputs as slices of these, and log2 of the pixels of a transform."""
+    shapes = problem.x_shape, problem.kernel_shape
+    step = chanconv.explain(*shapes, what=what, dtype=dtype, algorithm="fft", **problem.options).tile
+    places = [(i, j) for i in range(0, outputs[0], step[0]) for j in range(0, outputs[1], step[1])]
+    tiles = [np.s_[i : i + step[0], j : j + step[1]] for i, j in places]
+    pairs = [tiles[t : t + 2] for t in range(0, len(tiles), 2)]
+    return pairs, np.log2((step[0] + problem.kh - 1) * (step[1] + problem.kw - 1))
+
+
+def under(problem, x, tile):
+    """The part of padded x under a tile."""
+    return x[tuple(slice(s.start, s.stop + taps - 1) for s, taps in zip(tile, (problem.kh, problem.kw), strict=True))]
+
+
+def norm(parts):
+    return np.sqrt(sum(np.sum(part.astype(np.float64) ** 2) for part in parts))
+
+
+def plane_bound(pass_, problem, dtype, x, kernel, grad):
+    """What the error of one plane is within, in units of u; magnitudes of the bias and of the result come on top.
+
+    A transform errs by 7 u at each level, relative to the norm: 7 log2(points) |x| (2 |k| + |k|_1) with the Euclidean
+    norms of x under the pair of tiles and of the kernel, and the sum of the kernel's magnitudes. In the gradient of the
+    kernel, a sum over the pairs, grad_y under the pair takes the kernel's place. In the gradient of x, grad_y takes that
+    of x, here all of it at once.
+    """
+    if pass_ == "grad_x":
+        levels = tile_pairs(problem, "grad_x", dtype, x.shape)[1]
+        return np.full(x.shape, 7 * levels * norm([grad]) * (2 * norm([kernel]) + abs(kernel).sum()))
+    pads = reference.explicit_padding(problem.padding, x.shape, kernel.shape, 1, 1)
     padded = reference.pad_plane(x, pads, problem.padding_mode)
-    oh, ow = padded.shape[0] - problem.kh + 1, padded.shape[1] - problem.kw + 1
-    places = [(i, j) for i in range(0, oh, step[0]) for j in range(0, ow, step[1])]
-    norms = np.empty((oh, ow))
-    for pair in (places[t : t + 2] for t in range(0, len(places), 2)):
-        tiles = [np.s_[i : i + step[0], j : j + step[1]] for i, j in pair]
-        under = [padded[i : i + step[0] + problem.kh - 1, j : j + step[1] + problem.kw - 1] for i, j in pair]
-        for tile in tiles:
-            norms[tile] = np.sqrt(sum(np.sum(part.astype(np.float64) ** 2) for part in under))
-    return norms
+    pairs, levels = tile_pairs(problem, "forward" if pass_ == "forward" else "grad_kernel", dtype, grad.shape)
+    norms = [norm(under(problem, padded, tile) for tile in pair) for pair in pairs]
+    if pass_ == "forward":
+        bound = np.empty(grad.shape)
+        for pair, of_x in zip(pairs, norms, strict=True):
+            for tile in pair:
+                bound[tile] = 7 * levels * of_x * (2 * norm([kernel]) + abs(kernel).sum())
+        return bound
+    of_grad = [(norm(grad[t] for t in pair), sum(abs(grad[t]).sum() for t in pair)) for pair in pairs]
+    terms = ((14 * levels + len(pairs)) * two + 7 * levels * one for two, one in of_grad)
+    return np.full(kernel.shape, sum(of_x * term for of_x, term in zip(norms, terms, strict=True)))
+
+
+def bound(pass_, problem, arrays, dtype, exact):
+    """What the error of every element is within; `exact`: the results."""
+    x, kernel, bias, grad = (a.astype(np.float64) for a in arrays)
+    total = abs(np.asarray(exact, np.float64)) + (abs(bias) if pass_ == "forward" else 0)
+    for n, c in np.ndindex(problem.n, problem.c):
+        plane = plane_bound(pass_, problem, dtype, x[n, ..., c], kernel[..., 0, c], grad[n, ..., c])
+        if pass_ == "grad_kernel":
+            total[..., 0, c] += plane
+        else:
+            total[n, ..., *([0] if pass_ == "per_sample" else []), c] += plane
+    return np.finfo(dtype).eps / 2 * total
 
 
 def assert_bounded(problem, arrays, dtype):
-    """abs(error) <= 7 log2(points) u |x| (2 |k| + |k|_1): a transform errs by 7 u at each level, relative to the norm.
-
-    |x| and |k| are Euclidean norms, of x under the pair of tiles and of the kernel, |k|_1 is the sum of magnitudes; the
-    bias and its addition come on top.
-    """
-    step = chanconv.explain(problem.x_shape, problem.kernel_shape, dtype=dtype, algorithm="fft", **problem.options).tile
     exact = by_matrices("forward", problem, wide(arrays, dtype))
     y = run("forward", problem, arrays, algorithm="fft")
-    levels = np.log2((step[0] + problem.kh - 1) * (step[1] + problem.kw - 1))
-    x, kernel, bias, _ = (a.astype(np.float64) for a in arrays)
-    for n, c in np.ndindex(problem.n, problem.c):
-        k = abs(kernel[..., 0, c])
-        norms = pair_norms(problem, x[n, ..., c], step) * (2 * np.sqrt(np.sum(k**2)) + k.sum())
-        bound = np.finfo(dtype).eps / 2 * (7 * levels * norms + abs(bias[c]) + abs(exact[n, ..., c]))
-        excess = abs(y[n, ..., c] - exact[n, ..., c]) - bound
-        assert not (excess > 0).any(), f"beyond the bound by {excess.max()} at {np.argwhere(excess > 0)[:3].tolist()}"
+    excess = abs(y - exact) - bound("forward", problem, arrays, dtype, exact)
+    assert not (excess > 0).any(), f"beyond the bound by {excess.max()} at {np.argwhere(excess > 0)[:3].tolist()}"
 
 
 def assert_close(pass_, problem, arrays, dtype, **options):
