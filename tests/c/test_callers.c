@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Many threads in calls at once, from the very first call of the process on: every pass, algorithm, dtype and packed
+ * kernel, with the library's threads, on the caller's own and on a host's, while signals arrive. Sums of small integers
+ * are exact: each result is that of the formula, and has the bits of a later call by one thread. Under ThreadSanitizer
+ * this is the test that the library's own data, and what calls share, are not raced for.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/time.h>
+
+#include "conv_problem.h"
+
+#if defined(EMULATED) || defined(VALGRIND)
+enum { CALLERS = 6, ROUNDS = 1 };
+#else
+enum { CALLERS = 32, ROUNDS = 2 };
+#endif
+
+/* Each algorithm takes one of them; the first has enough work for several threads. */
+static const struct shape tried[] = {
+    {2, 16, 15, 20, 3, 3, 24, 1, 1, 1, 1, CHANCONV_ZEROS},  {1, 8, 9, 7, 3, 2, 5, 2, 1, 1, 1, CHANCONV_REFLECT},
+    {2, 9, 10, 20, 3, 3, 20, 1, 1, 1, 20, CHANCONV_ZEROS},  {1, 9, 9, 24, 3, 3, 24, 1, 1, 1, 6, CHANCONV_ZEROS},
+    {1, 30, 29, 1, 9, 9, 1, 1, 1, 3, 1, CHANCONV_ZEROS},    {1, 11, 10, 16, 3, 3, 16, 2, 1, 1, 16, CHANCONV_ZEROS},
+};
+enum { TRIED = sizeof tried / sizeof *tried };
+
+static struct problem problems[2 * TRIED];
+static chanconv_context *contexts[3]; /* the library's own, one of three threads, a host's */
+static _Atomic int ready;
+static _Atomic long signals;
+
+struct caller {
+    pthread_t thread;
+    int number;
+};
+
+static void check_call(chanconv_context *context, const struct problem *problem, const struct pass *pass,
+                       chanconv_algorithm algorithm)
+{
+    struct problem p = *problem;
+    void *out = malloc((size_t)(p.count[pass->out] + 1) * item_bytes(&p));
+    take_algorithm(&p, algorithm);
+    const chanconv_status status = run_pass(context, &p, pass, out);
+    const bool declined = status == CHANCONV_BAD_ALGORITHM && algorithm > CHANCONV_GEMM;
+    if (!declined && (!CHECK(status == CHANCONV_OK) || !CHECK(as_expected(&p, pass->out, out)))) {
+        describe(&p, pass, 0);
+    }
+    free(out);
+}
+
+static void *call_all(void *data)
+{
+    const struct caller *self = data;
+    atomic_fetch_add(&ready, 1);
+    while (atomic_load(&ready) < CALLERS) {
+        sched_yield();
+    }
+    for (int i = 0; i < ROUNDS * 2 * TRIED * PASSES; i++) {
+        const int which = (i + self->number) % (2 * TRIED * PASSES);
+        const struct problem *p = &problems[which / PASSES];
+        for (int algorithm = CHANCONV_AUTO; algorithm < CHANCONV_ALGORITHM_COUNT; algorithm++) {
+            if (has_pass(p, &passes[which % PASSES])) {
+                check_call(contexts[(i + self->number) % 3], p, &passes[which % PASSES], (chanconv_algorithm)algorithm);
+            }
+        }
+    }
+    return NULL;
+}
+
+static void count_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&signals, 1);
+}
+
+/* A signal each millisecond, which interrupts whatever waits. */
+static void begin_signals(bool begin)
+{
+    struct sigaction action = {.sa_handler = begin ? count_signal : SIG_IGN};
+    const struct itimerval interval = {{0, begin ? 1000 : 0}, {0, begin ? 1000 : 0}};
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &interval, NULL);
+}
+
+static void make_problems(void)
+{
+    for (int i = 0; i < 2 * TRIED; i++) {
+        problems[i] = problem_of(&tried[i / 2], i % 2 ? CHANCONV_F64 : CHANCONV_F32);
+        CHECK(make_problem(&problems[i]));
+    }
+}
+
+int main(void)
+{
+    struct caller callers[CALLERS];
+    struct host_pool pool = {.threads = 2};
+    const chanconv_context_options options = {.struct_size = sizeof options, .threads = 3};
+    make_problems();
+    contexts[1] = hosted_context(&pool);
+    CHECK(chanconv_context_create(&options, &contexts[2]) == CHANCONV_OK);
+    begin_signals(true);
+    for (int i = 0; i < CALLERS; i++) {
+        callers[i].number = i;
+        CHECK(pthread_create(&callers[i].thread, NULL, call_all, &callers[i]) == 0);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(callers[i].thread, NULL);
+    }
+    begin_signals(false);
+    CHECK(signals > 0 && pool.calls > 0);
+    chanconv_context_destroy(contexts[1]);
+    chanconv_context_destroy(contexts[2]);
+    for (int i = 0; i < 2 * TRIED; i++) {
+        free_problem(&problems[i]);
+    }
+    return report();
+}
