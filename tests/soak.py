@@ -4,8 +4,9 @@
 
     tests/soak.py --seconds 3600 [--seed N]
 
-Shapes, dtypes, algorithms, instruction sets, numbers of threads, layers, pickles, forks and several threads at once. It
-ends with an error at the first wrong result, or if the process has grown.
+Shapes, dtypes, instruction sets, numbers of threads; every algorithm and pass, convolutions of planes and transposed
+ones, im2col; activations; layers with the kernels that they keep, pickles, forks and several threads at once. It ends
+with an error at the first wrong result, or if the process has grown: its memory, its open files or its threads.
 """
 
 import argparse
@@ -19,12 +20,18 @@ import threading
 import time
 
 import numpy as np
-from oracle import PASSES, draw, draw_depthwise, exists, integers, run, within
+import test_fft
+from oracle import PASSES, Problem, bounded, by_matrices, draw, draw_depthwise, exists, integers, run
 
 import chanconv
 from chanconv import _chanconv, activations, layers, reference
 
-GROWTH = 24 << 20  # bytes that the process may grow by after it has warmed up
+GROWTH = 32 << 20  # bytes that the process may grow by after it has warmed up
+
+
+def held():
+    """What else the process has: open files and threads."""
+    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
 
 def resident():
@@ -38,15 +45,23 @@ def problem_of(rng):
     return problem
 
 
+def computed(pass_, problem, arrays, algorithm):
+    """The result, or None if the algorithm declines the shape."""
+    try:
+        return run(pass_, problem, arrays, algorithm=algorithm)
+    except ValueError as error:
+        if str(error).startswith(f'algorithm: "{algorithm}" cannot'):
+            return None
+        raise
+
+
 def check_exact(rng):
     """A pass on integers, by any algorithm that takes the problem: exact, or near where it transforms."""
     problem, pass_, dtype = problem_of(rng), rng.choice(PASSES), rng.choice((np.float32, np.float64))
     algorithm = rng.choice(("auto", "auto", "gemm", "direct", "im2col", "winograd", "fft"))
     arrays = problem.arrays(dtype, integers)
-    try:
-        result = run(pass_, problem, arrays, algorithm=algorithm)
-    except ValueError as error:
-        assert str(error).startswith("algorithm"), error
+    result = computed(pass_, problem, arrays, algorithm)
+    if result is None:
         return
     expected = run(pass_, problem, arrays, reference)
     atol = 1e-2 if algorithm in ("auto", "winograd", "fft") else 0
@@ -55,34 +70,124 @@ def check_exact(rng):
 
 def check_bound(rng):
     problem, pass_, dtype = problem_of(rng), rng.choice(PASSES), np.dtype(rng.choice(("f4", "f8")))
-    expected, bound = within.__wrapped__(pass_, problem, dtype)
-    result = run(pass_, problem, problem.arrays(dtype), algorithm=rng.choice(("gemm", "im2col")))
+    arrays = problem.arrays(dtype)
+    expected, bound = bounded(pass_, problem, arrays)
+    result = run(pass_, problem, arrays, algorithm=rng.choice(("gemm", "im2col")))
     assert (np.abs(result - expected) <= bound).all(), f"{pass_} {problem}"
+
+
+def check_tiled(rng):
+    """3x3 kernels for many channels, where Winograd's transform saves time."""
+    problem = Problem(n=rng.randint(1, 3), h=rng.randint(3, 40), w=rng.randint(3, 40), c=rng.randint(1, 70),
+                      k=rng.randint(1, 70), padding=rng.randint(0, 3))
+    pass_, dtype = rng.choice(PASSES), rng.choice((np.float32, np.float64))
+    algorithm = rng.choice(("auto", "winograd" if pass_ in ("forward", "grad_x") else "gemm"))
+    expected = by_matrices(pass_, problem, problem.arrays(np.float64, integers))
+    result = run(pass_, problem, problem.arrays(dtype, integers), algorithm=algorithm)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=0.1, err_msg=f"{algorithm} {pass_} {problem}")
+
+
+def check_large(rng):
+    """Channels one by one with large kernels, where Fourier transforms save time."""
+    side, channels = rng.randint(5, 40), rng.choice((1, 1, 2, 5))
+    problem = test_fft.depthwise(channels, n=rng.randint(1, 2), h=side + rng.randint(0, 80), w=side + rng.randint(0, 80),
+                                 kh=side, kw=rng.randint(1, side), padding=rng.randint(0, 9))
+    pass_, dtype = rng.choice(("forward", "grad_kernel", "per_sample")), rng.choice((np.float32, np.float64))
+    expected = test_fft.by_matrices(pass_, problem, problem.arrays(np.float64, integers))
+    algorithm = rng.choice(("auto", "fft", "direct"))
+    result = computed(pass_, problem, problem.arrays(dtype, integers), algorithm)
+    if result is None:
+        return
+    np.testing.assert_allclose(result, expected, rtol=0, atol=0.1, err_msg=f"{algorithm} {pass_} {problem}")
+
+
+def check_transposed(rng):
+    stride, side = rng.randint(1, 4), rng.randint(1, 5)
+    options = {"stride": stride, "padding": rng.randint(0, side - 1), "output_padding": rng.randint(0, stride - 1),
+               "groups": rng.choice((1, 1, 2))}
+    c, k = (options["groups"] * rng.randint(1, 9) for _ in range(2))
+    values = np.random.default_rng(rng.randrange(1000))
+    x = values.integers(-4, 5, (rng.randint(1, 3), rng.randint(2, 12), rng.randint(2, 12), c))
+    kernel, bias = values.integers(-4, 5, (side, side, k // options["groups"], c)), values.integers(-4, 5, k)
+    sizes = [(size - 1) * stride - 2 * options["padding"] + side + options["output_padding"] for size in x.shape[1:3]]
+    if min(sizes) < 1:
+        return
+    expected = reference.conv_transpose(x.astype(float), kernel.astype(float), bias=bias.astype(float), **options)
+    x, kernel, bias = (a.astype(rng.choice((np.float32, np.float64))) for a in (x, kernel, bias))
+    result = chanconv.conv_transpose(x, kernel, bias=bias, **options)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=0.1, err_msg=f"{x.shape} {kernel.shape} {options}")
+
+
+def check_columns(rng):
+    """im2col, its adjoint, and a plane: exact."""
+    problem = problem_of(rng)
+    given = {name: value for name, value in problem.options.items() if name != "groups"}
+    x, size = problem.arrays(np.float32, integers)[0], (problem.kh, problem.kw)
+    columns = chanconv.im2col(x, size, **given)
+    np.testing.assert_array_equal(columns, reference.im2col(x, size, **given), err_msg=str(problem))
+    back = chanconv.col2im(columns, x.shape, size, **given)
+    np.testing.assert_array_equal(back, reference.col2im(columns, x.shape, size, **given), err_msg=str(problem))
+    kernel = problem.arrays(np.float32, integers)[1][..., 0, 0]
+    plane = chanconv.plane_conv(x[..., 0], kernel, algorithm="gemm", **given)
+    np.testing.assert_array_equal(plane, reference.plane_conv(x[..., 0], kernel, **given), err_msg=str(problem))
+
+
+def network(rng):
+    channels, kernels = rng.randint(1, 40), rng.randint(1, 40)
+    return channels, layers.Sequential(
+        layers.Conv2D(channels, kernels, 3, padding="same", activation=rng.choice((None, "relu", "gelu")), rng=0),
+        layers.DepthwiseConv2D(kernels, rng.choice((3, 5)), padding="same", stride=rng.choice((1, 2)), rng=1),
+        layers.PReLU(kernels),
+        layers.ConvTranspose2D(kernels, channels, 3, stride=rng.choice((1, 2)), padding=1, rng=2),
+        layers.Activation("softmax"),
+    )
 
 
 def check_layers(rng):
     """A network, forward and backward; its copy by pickle does the same."""
-    channels, kernels = rng.randint(1, 9), rng.randint(1, 9)
-    net = layers.Sequential(
-        layers.Conv2D(channels, kernels, 3, padding="same", activation=rng.choice((None, "relu", "gelu")), rng=0),
-        layers.DepthwiseConv2D(kernels, 3, rng=1),
-        layers.ConvTranspose2D(kernels, channels, 2, stride=2, rng=2),
-    )
+    channels, net = network(rng)
     x = np.random.default_rng(rng.randrange(1000)).standard_normal((2, 7, 8, channels), dtype=np.float32)
     copy = pickle.loads(pickle.dumps(net))
     for one in (net, copy):
-        one.backward(one.forward(x))
+        y = one.forward(x)
+        one.backward(y - 1)
     for name, gradient in net.gradients.items():
         assert gradient.tobytes() == copy.gradients[name].tobytes(), name
     assert net.forward(x).tobytes() == copy.forward(x).tobytes()
 
 
+def check_kept(rng):
+    """Kernels that layers keep: the bits of a forward pass, from several threads, after changes in place and pickles."""
+    channels, net = network(rng)
+    values = np.random.default_rng(rng.randrange(1000))
+    for _ in range(3):
+        x = values.standard_normal((2, rng.randint(5, 30), rng.randint(5, 30), channels), dtype=np.float32)
+        expected, results = net.forward(x).tobytes(), []
+        threads = [threading.Thread(target=lambda x=x: results.append(net(x).tobytes())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(results) == {expected}
+        assert pickle.loads(pickle.dumps(net))(x).tobytes() == expected
+        kernel = net.parameters[rng.choice(("0.kernel", "3.kernel"))]
+        kernel[rng.randrange(3), rng.randrange(3)] += 1
+
+
+ELEMENTWISE = ("relu", "leaky_relu", "gelu", "silu", "softplus", "tanh", "mish", "elu", "hard_silu", "sigmoid", "selu")
+
+
 def check_activations(rng):
-    name = rng.choice(("relu", "gelu", "silu", "softplus", "tanh", "mish", "elu", "hard_silu"))
-    x = np.random.default_rng(rng.randrange(1000)).standard_normal(rng.randint(0, 3000)).astype("f4")
-    y, f = activations.get(name).forward(x), activations.get(name)
-    i = rng.randrange(x.size) if x.size else 0
-    assert f.forward(x[i : i + 1]).tobytes() == y[i : i + 1].tobytes()
+    """An element has the bits that it has alone, forward and backward; rows of softmax that they have alone."""
+    f, values = activations.get(rng.choice(ELEMENTWISE)), np.random.default_rng(rng.randrange(1000))
+    x = (4 * values.standard_normal(rng.randint(1, 3000))).astype(rng.choice(("f4", "f8")))
+    y, grad, i = f.forward(x), f.backward(x, x), rng.randrange(x.size)
+    assert f.forward(x[i : i + 1]).tobytes() == y[i : i + 1].tobytes(), f
+    assert f.backward(x[i : i + 1], x[i : i + 1]).tobytes() == grad[i : i + 1].tobytes(), f
+    rows = x[: x.size // 5 * 5].reshape(5, -1)
+    if rows.size:
+        softmax = activations.get(rng.choice(("softmax", "log_softmax")))
+        assert softmax.forward(rows[3:4]).tobytes() == softmax.forward(rows)[3:4].tobytes()
 
 
 def check_errors(rng):
@@ -129,12 +234,17 @@ def check_threads(rng):
 
 # How often, in a hundred.
 CHECKS = {
-    check_exact: 60,
-    check_bound: 15,
-    check_layers: 8,
+    check_exact: 38,
+    check_bound: 10,
+    check_tiled: 8,
+    check_large: 6,
+    check_transposed: 6,
+    check_columns: 4,
+    check_layers: 5,
+    check_kept: 5,
     check_activations: 10,
     check_errors: 3,
-    check_fork: 1,
+    check_fork: 2,
     check_threads: 3,
 }
 
@@ -153,15 +263,19 @@ def main():
         check = rng.choices(list(CHECKS), CHECKS.values())[0]
         check(rng)
         counts[check] += 1
-        if before is None and elapsed > min(60, options.seconds / 3):
+        if before is None and elapsed > min(300, options.seconds / 3):
             gc.collect()
-            before = resident()
+            before, at_first = resident(), held()
         if before is not None and sum(counts.values()) % 200 == 0:
             worst = max(worst, resident() - before)
             assert worst < GROWTH, f"the process has grown by {worst / 2**20:.0f} MiB"
         if elapsed > report:
             print(f"{elapsed:.0f} s: {sum(counts.values())} checks, {worst / 2**20:.1f} MiB more", flush=True)
             report += 600
+    patience = time.monotonic() + 10  # a thread that has been joined may be seen for a moment longer
+    while (grown := any(now > then for now, then in zip(held(), at_first, strict=True))) and time.monotonic() < patience:
+        time.sleep(0.1)
+    assert not grown, f"files, threads: {at_first} at first, {held()} at last"
     told = ", ".join(f"{number} {check.__name__[6:]}" for check, number in counts.items())
     print(f"{told}; grown by at most {worst / 2**20:.1f} MiB")
 
