@@ -140,8 +140,6 @@ def common(names, values):
 
 def flat(array, dtype):
     """The elements in C order as a flat, aligned, native array of `dtype`; a view where that is possible."""
-    if array is None:
-        return None
     if array.dtype is not dtype or array.flags.num & READY != READY:
         check_memory(array.shape, dtype)
         array = np.require(array, dtype, "CA")

@@ -623,3 +623,23 @@ def test_the_type_stub_has_the_constructor(name):
             named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
             assert [a.arg for a in (*node.args.args[1:], *node.args.kwonlyargs)] == [p.name for p in named]
             assert defaults == [p.default for p in named if p.default is not p.empty]
+
+
+@pytest.mark.parametrize("use", [lambda layer: layer(1), lambda layer: layer.forward(1)])
+def test_a_layer_without_passes(use):
+    with pytest.raises(NotImplementedError):
+        use(Layer())
+
+
+def test_a_layer_without_a_backward_pass():
+    class Identity(Layer):
+        def __call__(self, x):
+            return x
+
+        def _forward(self, x):
+            return x, ()
+
+    layer = Identity()
+    assert layer.forward(3) == layer(3) == 3
+    with pytest.raises(NotImplementedError):
+        layer.backward(1)

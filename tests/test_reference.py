@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from chanconv import activations
 from chanconv import reference as ref
 
 MODES = ["zeros", "reflect", "replicate", "circular", "symmetric"]
@@ -112,6 +113,13 @@ def test_plane_conv_by_four_loops():
         terms = [padded[2 * i + r, j + 2 * s] * kernel[r, s] for r, s in np.ndindex(2, 3)]
         assert y[i, j] == pytest.approx(sum(terms), abs=1e-13)
     assert y.shape == (3, 6)
+
+
+@pytest.mark.parametrize("activation", ["relu", activations.get("relu"), lambda y: np.maximum(y, 0)])
+def test_activation_by_name_object_or_function(activation):
+    x, kernel = np.random.default_rng(3).standard_normal((5, 6, 2)), np.random.default_rng(4).standard_normal((3, 2, 2, 3))
+    expected = np.maximum(ref.conv(x, kernel), 0)
+    np.testing.assert_array_equal(ref.conv(x, kernel, activation=activation), expected)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])

@@ -120,6 +120,12 @@ def test_bad_arguments(options, argument):
         chanconv.conv_transpose(np.ones((4, 4, 3)), np.ones((3, 3, 5, 3)), **options)
 
 
+@pytest.mark.parametrize("kernel_shape", [(3, 3, 3, 5), (3, 3, 5, 2)])
+def test_kernel_of_other_channels(kernel_shape):
+    with pytest.raises(ValueError, match=r"^kernel: expected \(KH, KW, K // groups, C\) with C = 3, got shape \(3, 3, "):
+        chanconv.conv_transpose(np.ones((4, 4, 3)), np.ones(kernel_shape))
+
+
 @pytest.mark.parametrize("shape", [(2, 6, 6, 5), (2, 7, 6, 4), (1, 6, 6, 4), (6, 6, 4)])
 def test_grad_output_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"^grad_output: "):
