@@ -308,7 +308,7 @@ static const struct shape {
     {1, 9, 40, 30, 3, 3, 2, 1, 1, 1, 1, CHANCONV_ZEROS},  {1, 8, 9, 16, 1, 1, 24, 2, 1, 0, 1, CHANCONV_ZEROS},
 };
 
-/* Slow machines, as emulators and memcheck are, get the shapes that are listed alone. */
+/* Slow machines, as emulators and memcheck are, get few shapes beside those that are listed. */
 #if defined(VALGRIND) || defined(EMULATED)
 enum { RANDOM_SHAPES = 4 };
 #else

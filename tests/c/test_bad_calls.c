@@ -254,9 +254,33 @@ static void call_in_handler(int number)
     calls_in_handler += forward(NULL, &conv, y, NULL) == CHANCONV_OK && memcmp(y, expected, sizeof y) == 0;
 }
 
+#if defined(EMULATED) && defined(__x86_64__)
+static volatile sig_atomic_t misaligned;
+
+static void look_at_stack(int number)
+{
+    (void)number;
+    misaligned = (uintptr_t)__builtin_frame_address(0) % 16 != 0;
+}
+
+/* QEMU before 8.1 enters handlers with a stack that is 8 bytes off what the ABI says: vectors cannot lie on it. */
+static bool handlers_can_compute(void)
+{
+    signal(SIGUSR1, look_at_stack);
+    raise(SIGUSR1);
+    return !misaligned;
+}
+#else
+static bool handlers_can_compute(void) { return true; }
+#endif
+
 static void test_I20_in_a_signal_handler(void)
 {
     struct sigaction action = {.sa_handler = call_in_handler}, before;
+    if (!handlers_can_compute()) {
+        printf("(no calls in signal handlers: the emulator misaligns their stack) ");
+        return;
+    }
     sigaction(SIGUSR1, &action, &before);
     for (int i = 0; i < 10; i++) {
         raise(SIGUSR1);

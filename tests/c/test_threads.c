@@ -538,8 +538,12 @@ int main(void)
     test_flush_to_zero();
     test_signals();
     test_workers_sleep();
+#ifdef EMULATED /* QEMU 7.2 itself fails where a child of a process with threads starts another, whoever starts it */
+    (void)test_fork, (void)test_fork_during_calls;
+#else
     test_fork();
     test_fork_during_calls();
+#endif
     test_context_options();
     test_num_threads();
     return report();
