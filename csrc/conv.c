@@ -52,9 +52,14 @@ static int64_t count_kernel(const struct geometry *g) { return g->kh * g->kw * g
 /* Whether an array of these sizes could be: none has 2^48 elements. */
 static bool can_be(int64_t a, int64_t b, int64_t c, int64_t d)
 {
-    int64_t count;
-    return mul(max64(a, 1), max64(b, 1), &count) && mul(count, max64(c, 1), &count) &&
-           mul(count, max64(d, 1), &count) && count < INT64_C(1) << 48;
+    const int64_t sizes[] = {a, b, c, d};
+    int64_t count = 1;
+    for (int i = 0; i < 4; i++) {
+        if (!mul(count, max64(sizes[i], 1), &count)) {
+            return false;
+        }
+    }
+    return count < INT64_C(1) << 48;
 }
 
 /* What the algorithms get to see. Where no channels are added up there are no taps either, however many the kernel has.

@@ -26,8 +26,7 @@ static const char *const status_text[] = {
 const char *chanconv_status_string(chanconv_status status)
 {
     size_t index = (size_t)status;
-    bool known = index < sizeof status_text / sizeof *status_text && status_text[index];
-    return known ? status_text[index] : "unknown status";
+    return index < sizeof status_text / sizeof *status_text ? status_text[index] : "unknown status";
 }
 
 const char *chanconv_compiler(void)
@@ -46,7 +45,7 @@ chanconv_status fail(chanconv_error *error, chanconv_status status, const char *
     }
     error->argument = argument;
     int used = snprintf(error->text, sizeof error->text, "%s: ", argument);
-    if (used < 0 || (size_t)used >= sizeof error->text) {
+    if ((size_t)used >= sizeof error->text) { /* or snprintf failed */
         return status;
     }
     va_list values;

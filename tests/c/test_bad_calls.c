@@ -112,6 +112,37 @@ static void test_E12_little_address_space(void)
 #endif
 }
 
+/* Arrays that addresses of 64 bits could count, and no machine has: x, x with its padding, y, the kernel. */
+static void test_E4_arrays_that_no_machine_has(void)
+{
+    static const struct {
+        int64_t h, w, c, kh, kw, k, pad, stride;
+    } sizes[] = {
+        {1 << 20, 1 << 20, 1 << 8, 1, 1, 1, 0, 1 << 20},
+        {1, 1, 4, 1, 1, 1, 1 << 24, 1 << 24},
+        {1, 1, 1 << 6, 1, 1, 1, 1 << 30, 1 << 30},
+        {1 << 10, 1 << 10, 1, 1, 1, 1 << 30, 0, 1},
+        {1 << 12, 1 << 12, 1 << 8, 1 << 12, 1 << 12, 1 << 17, 0, 1},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        chanconv_conv conv;
+        chanconv_plan plan = {.struct_size = sizeof plan};
+        chanconv_error error;
+        chanconv_conv_init(&conv);
+        conv.h = sizes[i].h, conv.w = sizes[i].w, conv.c = sizes[i].c;
+        conv.kh = sizes[i].kh, conv.kw = sizes[i].kw, conv.k = sizes[i].k;
+        for (int axis = 0; axis < 2; axis++) {
+            conv.padding[axis][0] = sizes[i].pad;
+            conv.stride[axis] = sizes[i].stride;
+        }
+        check_refused(&conv, CHANCONV_NO_MEMORY, "memory");
+        for (int pass = CHANCONV_FORWARD; pass <= CHANCONV_GRAD_KERNEL; pass++) {
+            CHECK(chanconv_conv_plan(NULL, &conv, (chanconv_pass)pass, &plan, &error) == CHANCONV_NO_MEMORY);
+            CHECK(strcmp(error.argument, "memory") == 0);
+        }
+    }
+}
+
 static void test_L6_arrays_at_the_ends_of_pages(void)
 {
     const chanconv_conv conv = descriptor();
@@ -146,6 +177,10 @@ static void test_I14_null_pointers(void)
     CHECK(strcmp(error.argument, "y") == 0);
     CHECK(chanconv_conv_check(NULL, NULL, NULL) == CHANCONV_BAD_STRUCT);
     CHECK(chanconv_conv_plan(NULL, &conv, CHANCONV_FORWARD, NULL, &error) == CHANCONV_BAD_STRUCT);
+    chanconv_plan plan = {.struct_size = sizeof plan};
+    CHECK(chanconv_conv_plan(NULL, &conv, (chanconv_pass)(CHANCONV_GRAD_BIAS + 1), &plan, &error) == CHANCONV_BAD_STRUCT);
+    CHECK(chanconv_conv_plan(NULL, &conv, (chanconv_pass)-1, &plan, &error) == CHANCONV_BAD_STRUCT);
+    CHECK(strcmp(error.argument, "pass") == 0);
     CHECK(chanconv_conv_transposed(NULL, (int64_t[2]){1, 1}, (int64_t[2]){0, 0}, &error) == CHANCONV_BAD_STRUCT);
     CHECK(chanconv_conv_transposed(&conv, NULL, (int64_t[2]){0, 0}, &error) == CHANCONV_BAD_STRUCT);
     CHECK(strcmp(error.argument, "grid") == 0);
@@ -346,6 +381,7 @@ int main(void)
     test_E10_every_allocation_fails();
     test_E11_allocations_go_on_failing();
     test_E12_little_address_space();
+    test_E4_arrays_that_no_machine_has();
     test_L6_arrays_at_the_ends_of_pages();
     test_I14_null_pointers();
     test_I15_sizes();

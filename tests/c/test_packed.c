@@ -197,6 +197,99 @@ static void test_gain(void)
     CHECK(chanconv_packed_gain(&conv, CHANCONV_FORWARD) == 0);
 }
 
+/* What a packed kernel is of: any other is refused. */
+static void test_kernels_of_another_shape(void)
+{
+    const chanconv_conv conv = conv_of(&rows[1], CHANCONV_F32);
+    chanconv_conv others[6];
+    chanconv_error error;
+    chanconv_packed *packed;
+    void *kernel = values(conv.dtype, conv.kh * conv.kw * conv.c * conv.k);
+    void *x = values(conv.dtype, conv.h * conv.w * conv.c * 2), *y = values(conv.dtype, conv.h * conv.w * 2 * conv.k);
+    for (int i = 0; i < 6; i++) {
+        others[i] = conv;
+    }
+    others[0].kh--;
+    others[1].kw--;
+    others[2].c += 2;
+    others[3].k += 2;
+    others[4].groups = 1, others[4].c /= 2; /* as many channels of a kernel */
+    others[5].dtype = CHANCONV_F64;
+    CHECK(chanconv_pack_kernel(NULL, &conv, CHANCONV_FORWARD, kernel, &packed, &error) == CHANCONV_OK);
+    for (int i = 0; i < 6; i++) {
+        CHECK(chanconv_conv_forward_packed(NULL, &others[i], x, packed, NULL, y, &error) == CHANCONV_BAD_KERNEL);
+        CHECK(strcmp(error.argument, "packed") == 0);
+        CHECK(!chanconv_packed_serves(packed, &others[i], CHANCONV_FORWARD));
+    }
+    chanconv_packed_destroy(NULL, packed);
+    free(kernel);
+    free(x);
+    free(y);
+}
+
+/* What its form is for: other strides, dilations and instruction sets read the copy. */
+static void test_serves(void)
+{
+    chanconv_conv conv = conv_of(&rows[0], CHANCONV_F32);
+    chanconv_packed *packed;
+    void *kernel = values(conv.dtype, conv.kh * conv.kw * conv.c * conv.k);
+    CHECK(chanconv_pack_kernel(NULL, &conv, CHANCONV_FORWARD, kernel, &packed, NULL) == CHANCONV_OK);
+    for (int axis = 0; axis < 2; axis++) {
+        chanconv_conv other = conv;
+        other.stride[axis] = 2;
+        CHECK(!chanconv_packed_serves(packed, &other, CHANCONV_FORWARD));
+        other = conv;
+        other.dilation[axis] = 2;
+        CHECK(!chanconv_packed_serves(packed, &other, CHANCONV_FORWARD));
+    }
+    for (int i = 0; chanconv_isa_available(i); i++) {
+        CHECK(chanconv_set_isa(chanconv_isa_available(i)) == CHANCONV_OK);
+        CHECK(chanconv_packed_serves(packed, &conv, CHANCONV_FORWARD) == (i == 0));
+    }
+    chanconv_set_isa(chanconv_isa_available(0));
+    conv.c = conv.k = (int64_t)1 << 30; /* no machine has that kernel */
+    CHECK(chanconv_packed_gain(&conv, CHANCONV_FORWARD) == 0);
+    CHECK(!chanconv_packed_serves(packed, &conv, CHANCONV_FORWARD));
+    chanconv_packed_destroy(NULL, packed);
+    free(kernel);
+}
+
+static void *given;
+
+static void *give(void *host, size_t bytes)
+{
+    (void)host;
+    return given = malloc(bytes);
+}
+
+static void keep(void *host, void *memory, size_t bytes) { (void)host, (void)memory, (void)bytes; }
+
+/* Use after the end, where the host has not given the memory to somebody else: refused, as is a second destruction. */
+static void test_destroyed(void)
+{
+    const chanconv_conv conv = conv_of(&rows[0], CHANCONV_F32);
+    chanconv_context_options options = {.struct_size = sizeof options, .threads = 1, .allocate = give, .release = keep};
+    chanconv_context *context;
+    chanconv_packed *packed;
+    chanconv_error error;
+    void *kernel = values(conv.dtype, conv.kh * conv.kw * conv.c * conv.k);
+    void *x = values(conv.dtype, conv.h * conv.w * conv.c), *y = values(conv.dtype, conv.h * conv.w * conv.k);
+    CHECK(chanconv_context_create(&options, &context) == CHANCONV_OK);
+    CHECK(chanconv_pack_kernel(context, &conv, CHANCONV_FORWARD, kernel, &packed, NULL) == CHANCONV_OK);
+    void *memory = given;
+    CHECK(chanconv_packed_holds(packed, kernel));
+    chanconv_packed_destroy(context, packed);
+    chanconv_packed_destroy(context, packed);
+    CHECK(!chanconv_packed_holds(packed, kernel));
+    CHECK(chanconv_conv_forward_packed(NULL, &conv, x, packed, NULL, y, &error) == CHANCONV_BAD_STRUCT);
+    CHECK(strcmp(error.argument, "packed") == 0);
+    chanconv_context_destroy(context);
+    free(memory);
+    free(kernel);
+    free(x);
+    free(y);
+}
+
 static void test_errors(void)
 {
     chanconv_conv conv = conv_of(&rows[0], CHANCONV_F32), other = conv;
@@ -247,29 +340,44 @@ static void test_empty(void)
     chanconv_packed_destroy(NULL, packed);
 }
 
+struct packing {
+    chanconv_conv conv;
+    chanconv_pass pass;
+    void *kernel, *in, *out;
+};
+
 static chanconv_status pack_and_run(chanconv_context *context, void *data)
 {
-    const chanconv_conv *conv = data;
+    const struct packing *p = data;
     chanconv_packed *packed;
-    void *kernel = values(conv->dtype, conv->kh * conv->kw * conv->c * conv->k);
-    void *x = values(conv->dtype, conv->h * conv->w * conv->c), *y = values(conv->dtype, conv->h * conv->w * conv->k);
-    chanconv_status status = chanconv_pack_kernel(context, conv, CHANCONV_FORWARD, kernel, &packed, NULL);
+    chanconv_status status = chanconv_pack_kernel(context, &p->conv, p->pass, p->kernel, &packed, NULL);
     if (status == CHANCONV_OK) {
-        status = chanconv_conv_forward_packed(context, conv, x, packed, NULL, y, NULL);
+        status = p->pass == CHANCONV_FORWARD
+                     ? chanconv_conv_forward_packed(context, &p->conv, p->in, packed, NULL, p->out, NULL)
+                     : chanconv_conv_grad_x_packed(context, &p->conv, p->in, packed, p->out, NULL);
         chanconv_packed_destroy(context, packed);
     }
-    free(kernel);
-    free(x);
-    free(y);
     return status;
 }
 
+/* Every allocation fails in turn, of packing and of the pass, also where a value that is not finite takes another path. */
 static void test_failing_allocations(void)
 {
-    chanconv_conv conv = conv_of(&rows[ROWS - 1], CHANCONV_F32);
-    CHECK(check_failing_allocations(pack_and_run, &conv, 2) == 2);
-    conv.algorithm = CHANCONV_GEMM;
-    CHECK(check_failing_allocations(pack_and_run, &conv, 2) == 2);
+    for (int i = 0; i < 4 * ROWS; i++) {
+        struct packing p = {.conv = conv_of(&rows[i / 4], CHANCONV_F32), .pass = (chanconv_pass)(i % 2)};
+        chanconv_sizes sizes = {.struct_size = sizeof sizes};
+        CHECK(chanconv_conv_check(&p.conv, &sizes, NULL) == CHANCONV_OK);
+        p.kernel = values(CHANCONV_F32, sizes.kernel_count);
+        p.in = values(CHANCONV_F32, max64(sizes.x_count, sizes.y_count));
+        p.out = values(CHANCONV_F32, max64(sizes.x_count, sizes.y_count));
+        if (i % 4 > 1) {
+            ((float *)p.kernel)[sizes.kernel_count / 2] = INFINITY;
+        }
+        CHECK(check_failing_allocations(pack_and_run, &p, 2) >= 1);
+        free(p.kernel);
+        free(p.in);
+        free(p.out);
+    }
 }
 
 int main(void)
@@ -277,6 +385,9 @@ int main(void)
     test_every_isa();
     test_other_purposes();
     test_gain();
+    test_kernels_of_another_shape();
+    test_serves();
+    test_destroyed();
     test_errors();
     test_empty();
     test_failing_allocations();
