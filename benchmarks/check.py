@@ -13,8 +13,8 @@ class WrongResult(Exception):
 def _taps(layer):
     """Per tap of the kernel its row and column, and the slices of padded x that it sees over all outputs."""
     _, oh, ow, _ = layer.y_shape
-    for r in range(layer.kernel):
-        for s in range(layer.kernel):
+    for r in range(layer.taps[0]):
+        for s in range(layer.taps[1]):
             top, left = r * layer.dilation, s * layer.dilation
             yield r, s, (slice(None), slice(top, top + (oh - 1) * layer.stride + 1, layer.stride),
                          slice(left, left + (ow - 1) * layer.stride + 1, layer.stride))
@@ -31,8 +31,8 @@ def _kernel_by_group(tap, groups):
 
 
 def _padded(layer, x):
-    edge = (layer.padding, layer.padding)
-    return np.pad(x.astype(np.float64), ((0, 0), edge, edge, (0, 0)))
+    top, left = layer.edges
+    return np.pad(x.astype(np.float64), ((0, 0), (top, top), (left, left), (0, 0)))
 
 
 def _forward(problem):
@@ -44,14 +44,14 @@ def _forward(problem):
 
 
 def _grad_x(problem):
-    layer, p = problem.layer, problem.layer.padding
+    layer, (top, left) = problem.layer, problem.layer.edges
     grad_y = _by_group(problem.grad_y.astype(np.float64), layer.groups)
     kernel = problem.kernel.astype(np.float64)
     grad_x = np.zeros_like(_padded(layer, problem.x))
     for r, s, window in _taps(layer):
         part = grad_y @ _kernel_by_group(kernel[r, s], layer.groups).swapaxes(1, 2)
         grad_x[window] += part.swapaxes(0, 1).reshape(grad_x[window].shape)
-    return grad_x[:, p:p + layer.h, p:p + layer.w]
+    return grad_x[:, top:top + layer.h, left:left + layer.w]
 
 
 def _grad_kernel(problem):
@@ -76,7 +76,8 @@ def _of_plane(problem):
     layer = problem.layer
     kernel, grad_y = problem.kernel[:, :, 0, 0], problem.grad_y[0, :, :, 0]
     if problem.what == "grad_x":
-        result = _correlation(np.pad(grad_y, layer.kernel - 1 - layer.padding), kernel[::-1, ::-1])
+        rows, cols = (taps - 1 - edge for taps, edge in zip(layer.taps, layer.edges, strict=True))
+        result = _correlation(np.pad(grad_y, ((rows, rows), (cols, cols))), kernel[::-1, ::-1])
     else:
         x = _padded(layer, problem.x)[0, :, :, 0]
         result = _correlation(x, kernel if problem.what == "forward" else grad_y)
@@ -86,7 +87,7 @@ def _of_plane(problem):
 def expected(problem):
     """The result of `problem` in float64."""
     layer = problem.layer
-    if layer.n == 1 and layer.is_plane and layer.kernel > 31 and layer.stride == layer.dilation == 1:
+    if layer.n == 1 and layer.is_plane and max(layer.taps) > 31 and layer.stride == layer.dilation == 1:
         return _of_plane(problem)
     return {"forward": _forward, "grad_x": _grad_x, "grad_kernel": _grad_kernel}[problem.what](problem)
 

@@ -2,15 +2,26 @@
 """The layers that are measured: those of well-known networks, one row each, and the problem that a layer poses."""
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+import re
 
 import numpy as np
 
 PASSES = ("forward", "grad_x", "grad_kernel")
+SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)x(\d+)-(\d+)\.k(\d+)(?:x(\d+))?(?:s(\d+))?"
+                   r"(?:p(\d+)(?:x(\d+))?)?(?:d(\d+))?(?:g(\d+))?")
+
+
+def _pair(value):
+    """(vertical, horizontal) of an int or such a pair."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution of N images H x W x C with K square kernels; everything else is the same in both directions."""
+    """One convolution of N images H x W x C with K kernels, square unless `kernel` is a pair; `padding` likewise.
+
+    Stride and dilation are the same in both directions.
+    """
 
     name: str
     n: int
@@ -18,11 +29,40 @@ class Layer:
     w: int
     c: int
     k: int
-    kernel: int
+    kernel: int | tuple[int, int]
     stride: int = 1
-    padding: int = 0
+    padding: int | tuple[int, int] = 0
     dilation: int = 1
     groups: int = 1
+
+    @classmethod
+    def of_shape(cls, shape):
+        """The layer that is written as `shape`, its name, or None if that is no shape."""
+        match = SHAPE.fullmatch(shape)
+        if not match:
+            return None
+        n, h, w, c, k, kh, kw, stride, top, left, dilation, groups = (int(x) if x else None for x in match.groups())
+        return cls(shape, n, h, w, c, k, (kh, kw or kh), stride or 1, (top or 0, (top if left is None else left) or 0),
+                   dilation or 1, groups or 1)
+
+    @property
+    def shape(self):
+        """All of it in a word: NxHxWxC-K.k(kernel), then s(stride), p(padding), d(dilation), g(groups) if not usual."""
+        word = f"{self.n}x{self.h}x{self.w}x{self.c}-{self.k}.k" + _short(self.taps)
+        word += f"s{self.stride}" if self.stride > 1 else ""
+        word += f"p{_short(self.edges)}" if any(self.edges) else ""
+        word += f"d{self.dilation}" if self.dilation > 1 else ""
+        return word + (f"g{self.groups}" if self.groups > 1 else "")
+
+    @property
+    def taps(self):
+        """Rows and columns of the kernel."""
+        return _pair(self.kernel)
+
+    @property
+    def edges(self):
+        """Padding at top and bottom, at left and right."""
+        return _pair(self.padding)
 
     @property
     def x_shape(self):
@@ -30,12 +70,12 @@ class Layer:
 
     @property
     def kernel_shape(self):
-        return self.kernel, self.kernel, self.c // self.groups, self.k
+        return *self.taps, self.c // self.groups, self.k
 
     @property
     def y_shape(self):
-        reach = self.dilation * (self.kernel - 1) + 1
-        oh, ow = ((size + 2 * self.padding - reach) // self.stride + 1 for size in (self.h, self.w))
+        oh, ow = ((size + 2 * edge - self.dilation * (taps - 1) - 1) // self.stride + 1
+                  for size, edge, taps in zip((self.h, self.w), self.edges, self.taps, strict=True))
         return self.n, oh, ow, self.k
 
     @property
@@ -52,17 +92,47 @@ class Layer:
         """Nominal: 2 for every tap of every window, taps on padding included. The same for all passes."""
         return 2 * int(np.prod(self.y_shape)) * int(np.prod(self.kernel_shape[:3]))
 
+    @property
+    def valid_flops(self):
+        """Those of `flops` whose tap lies on x, not on padding: what a direct sum has to compute."""
+        shares = (_valid_share(*axis, self.dilation, self.stride)
+                  for axis in zip((self.h, self.w), self.y_shape[1:3], self.taps, self.edges, strict=True))
+        return self.flops * float(np.prod(list(shares)))
+
+    def part(self, parts):
+        """The layer with about one of so many parts of its images, or of its rows if it has one image."""
+        if self.n > 1:
+            return replace(self, n=max(1, self.n // parts))
+        least = self.dilation * (self.taps[0] - 1) + 1 - 2 * self.edges[0]
+        return replace(self, h=max(1, least, self.h // parts))
+
     def terms(self, what):
         """Products that are summed up in one number of the result of pass `what`, at most."""
         n, oh, ow, _ = self.y_shape
-        window = self.kernel * self.kernel
+        window = self.taps[0] * self.taps[1]
         return {"forward": window * (self.c // self.groups), "grad_x": window * (self.k // self.groups),
                 "grad_kernel": n * oh * ow}[what]
+
+    def array_bytes(self, dtype):
+        """Size of x, kernel and result together: what has to be read or written once, in every pass."""
+        shapes = self.x_shape, self.kernel_shape, self.y_shape
+        return sum(int(np.prod(shape)) for shape in shapes) * np.dtype(dtype).itemsize
 
     def im2col_bytes(self, dtype):
         """Size of the im2col matrix of the whole batch."""
         n, oh, ow, _ = self.y_shape
-        return n * oh * ow * self.kernel * self.kernel * self.c * np.dtype(dtype).itemsize
+        return n * oh * ow * self.taps[0] * self.taps[1] * self.c * np.dtype(dtype).itemsize
+
+
+def _valid_share(size, outputs, taps, edge, dilation, stride):
+    """The share of pairs of output and tap, along one axis, that lie on x."""
+    at = np.arange(outputs)[:, None] * stride + np.arange(taps) * dilation - edge
+    return np.mean((at >= 0) & (at < size))
+
+
+def _short(pair):
+    """3 for (3, 3), else 1x7."""
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
 
 
 @dataclass(frozen=True)
@@ -154,8 +224,10 @@ LAYERS = tuple(Layer(*row) for row in (
 
 
 def select(patterns, batch=None):
-    """The layers of the table whose names match one of the shell patterns; with `batch` images if given."""
+    """The layers of the table whose names match one of the shell patterns, and those that are written as shapes; with
+    `batch` images if given."""
     chosen = [layer for layer in LAYERS if any(fnmatch(layer.name, pattern) for pattern in patterns)]
+    chosen += filter(None, map(Layer.of_shape, patterns))
     if not chosen:
         raise ValueError(f"no layer matches {' '.join(patterns)}; there are {' '.join(x.name for x in LAYERS)}")
     return [replace(layer, n=batch) for layer in chosen] if batch else chosen

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * peak.c - the roofs of the machine, measured: the multiply-add rate of T threads at once, and the rate of copying.
+ * peak.c - the roofs of the machine, measured: the multiply-add rate of T threads at once, and the rate of reading and
+ * of copying, in caches and beyond.
  *
  * peak.py compiles this file with `cc -O2` and loads it. Every loop runs CHAINS independent chains
  *
@@ -40,17 +41,33 @@ enum { CHAINS = 24 };
         *(volatile REAL *)values = acc[0][0] / CHAINS;                                                                \
     }
 
+/* Reads `bytes` bytes, a multiple of 8 vectors, and returns something that depends on all of them. */
+#define DEFINE_READ(ISA, BYTES, TARGET)                                                                               \
+    TARGET static int64_t ISA##_read(const char *from, size_t bytes)                                                  \
+    {                                                                                                                 \
+        typedef int64_t vec __attribute__((vector_size(BYTES)));                                                      \
+        vec acc[8] = {{0}};                                                                                           \
+        for (size_t i = 0; i < bytes; i += sizeof acc)                                                                \
+            _Pragma("GCC unroll 8") for (int j = 0; j < 8; j++)                                                       \
+                acc[j] ^= *(const vec *)(const void *)(from + i + (size_t)j * BYTES);                                 \
+        for (int j = 1; j < 8; j++)                                                                                   \
+            acc[0] ^= acc[j];                                                                                         \
+        return acc[0][0];                                                                                             \
+    }
+
 #define DEFINE_LOOPS(ISA, BYTES, TARGET)                                                                              \
     DEFINE_LOOP(ISA##_f32, float, BYTES, TARGET)                                                                      \
-    DEFINE_LOOP(ISA##_f64, double, BYTES, TARGET)
+    DEFINE_LOOP(ISA##_f64, double, BYTES, TARGET)                                                                     \
+    DEFINE_READ(ISA, BYTES, TARGET)
 
 typedef struct roof {
     const char *isa;
     int bytes; /* of a vector */
     void (*loop[2])(int64_t steps, void *values); /* float, double */
+    int64_t (*read)(const char *from, size_t bytes);
 } roof;
 
-#define ROOF(ISA, BYTES) {#ISA, BYTES, {ISA##_f32, ISA##_f64}}
+#define ROOF(ISA, BYTES) {#ISA, BYTES, {ISA##_f32, ISA##_f64}, ISA##_read}
 
 #if defined(__x86_64__)
 
@@ -88,9 +105,9 @@ typedef struct part {
     int threads;
     const roof *roof;
     int is_double;
-    int64_t steps;
-    char *from, *to;
-    size_t bytes;
+    int64_t steps; /* multiply-adds of every chain, or how often to read or copy */
+    char *memory;
+    size_t bytes; /* of this thread */
     double start, end;
 } part;
 
@@ -124,8 +141,7 @@ static double run_together(const part *model, int threads)
         parts[t] = *model;
         parts[t].ready = &ready;
         parts[t].threads = threads;
-        parts[t].from += (size_t)t * model->bytes;
-        parts[t].to += (size_t)t * model->bytes;
+        parts[t].memory += (size_t)t * model->bytes;
     }
     while (started < threads && !pthread_create(&parts[started].thread, NULL, run_part, &parts[started]))
         started++;
@@ -150,9 +166,21 @@ static void multiply_add(part *p)
     p->roof->loop[p->is_double](p->steps, p->is_double ? (void *)doubles : (void *)singles);
 }
 
+static volatile int64_t sink;
+
+static void read_all(part *p)
+{
+    for (int64_t i = 0; i < p->steps; i++)
+        sink = p->roof->read(p->memory, p->bytes);
+}
+
+/* The first half to the second: as many bytes read and written as read_all() reads. */
 static void copy(part *p)
 {
-    memcpy(p->to, p->from, p->bytes);
+    for (int64_t i = 0; i < p->steps; i++) {
+        memcpy(p->memory + p->bytes / 2, p->memory, p->bytes / 2);
+        __asm__ volatile("" ::"r"(p->memory) : "memory");
+    }
 }
 
 /* Instruction sets that this processor has, best first: index 0, 1, ... until NULL. */
@@ -164,35 +192,38 @@ const char *peak_isa(int index)
     return NULL;
 }
 
+static const roof *find_roof(const char *isa)
+{
+    for (size_t i = 0; i < sizeof roofs / sizeof *roofs; i++)
+        if (!strcmp(roofs[i].isa, isa) && runs_here(&roofs[i]))
+            return &roofs[i];
+    return NULL;
+}
+
 /* GFLOP/s of `threads` threads together, each doing about `flops`; -1 for an unknown instruction set or no threads. */
 double peak_gflops(const char *isa, int is_double, int threads, double flops)
 {
-    for (size_t i = 0; i < sizeof roofs / sizeof *roofs; i++) {
-        const roof *r = &roofs[i];
-        if (strcmp(r->isa, isa) || !runs_here(r))
-            continue;
-        double step_flops = 2.0 * CHAINS * r->bytes / (is_double ? sizeof(double) : sizeof(float));
-        part model = {.work = multiply_add, .roof = r, .is_double = is_double,
-                      .steps = (int64_t)(flops / step_flops) + 1};
-        double elapsed = run_together(&model, threads);
-        return elapsed > 0 ? 1e-9 * step_flops * (double)model.steps * threads / elapsed : -1;
-    }
-    return -1;
+    const roof *r = find_roof(isa);
+    if (!r)
+        return -1;
+    double step_flops = 2.0 * CHAINS * r->bytes / (is_double ? sizeof(double) : sizeof(float));
+    part model = {.work = multiply_add, .roof = r, .is_double = is_double, .steps = (int64_t)(flops / step_flops) + 1};
+    double elapsed = run_together(&model, threads);
+    return elapsed > 0 ? 1e-9 * step_flops * (double)model.steps * threads / elapsed : -1;
 }
 
-/* GB/s read plus written by `threads` threads that each copy `bytes` bytes once (after one copy to warm up), or -1. */
-double peak_copy(int threads, size_t bytes)
+/* GB/s of `threads` threads, each reading (or copying: read plus written) about `traffic` bytes in all within `bytes`
+ * bytes of its own, a multiple of 1024; -1 if it cannot. */
+double peak_memory(const char *isa, int copying, int threads, size_t bytes, double traffic)
 {
     size_t total = (size_t)threads * bytes;
-    part model = {.work = copy, .from = calloc(total, 1), .to = malloc(total), .bytes = bytes};
+    part model = {.work = copying ? copy : read_all, .roof = find_roof(isa), .bytes = bytes,
+                  .steps = (int64_t)(traffic / (double)bytes) + 1, .memory = aligned_alloc(64, total)};
     double elapsed = -1;
-    if (model.from && model.to) {
-        memset(model.from, 1, total);
-        memset(model.to, 1, total);
-        if (run_together(&model, threads) >= 0)
-            elapsed = run_together(&model, threads);
+    if (model.memory && model.roof) {
+        memset(model.memory, 1, total);
+        elapsed = run_together(&model, threads);
     }
-    free(model.from);
-    free(model.to);
-    return elapsed > 0 ? 2e-9 * (double)total / elapsed : -1;
+    free(model.memory);
+    return elapsed > 0 ? 1e-9 * (double)total * (double)model.steps / elapsed : -1;
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The roofs of this machine, measured by peak.c: multiply-adds and copying. Needs a C compiler ($CC, else cc)."""
+"""The roofs of this machine, measured by peak.c: multiply-adds and memory. Needs a C compiler ($CC, else cc)."""
 import ctypes
 import os
 from pathlib import Path
@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 
 PROBE_FLOPS = 1e9  # per thread: some milliseconds
+PROBE_BYTES = 2e7  # likewise
+SIZES = tuple(2 ** i for i in range(14, 27))  # bytes that a thread works on: first-level cache to memory
 
 
 class Peak:
@@ -36,9 +38,15 @@ class Peak:
         """Multiply-add rate of `threads` threads at once, in GFLOP/s: one sample."""
         return self._library.peak_gflops(self.isa.encode(), dtype == "float64", threads, PROBE_FLOPS)
 
-    def copy(self, threads):
-        """Rate of copying beyond the caches by `threads` threads at once, in GB/s read plus written."""
-        return self._library.peak_copy(threads, 1 << 26)
+    def memory(self, threads, size):
+        """Rate of `threads` threads that each read in `size` bytes, or copy if that is faster: GB/s read or written."""
+        rates = (self._library.peak_memory(self.isa.encode(), copying, threads, size, PROBE_BYTES)
+                 for copying in (False, True, False, True))
+        return max(rates)
+
+    def bandwidth(self, threads):
+        """[bytes that a thread works on, GB/s of all threads] for `SIZES`."""
+        return [[size, self.memory(threads, size)] for size in SIZES]
 
 
 def _compiled():
@@ -50,9 +58,9 @@ def _compiled():
                        check=True, capture_output=True, text=True)
         library = ctypes.CDLL(path)
     library.peak_isa.restype, library.peak_isa.argtypes = ctypes.c_char_p, [ctypes.c_int]
-    library.peak_gflops.restype = library.peak_copy.restype = ctypes.c_double
+    library.peak_gflops.restype = library.peak_memory.restype = ctypes.c_double
     library.peak_gflops.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_double]
-    library.peak_copy.argtypes = [ctypes.c_int, ctypes.c_size_t]
+    library.peak_memory.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_size_t, ctypes.c_double]
     return library
 
 

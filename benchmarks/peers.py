@@ -114,7 +114,7 @@ class Torch(Engine):
         layer = problem.layer
         mask = [problem.what == "grad_x", problem.what == "grad_kernel", False]
         return partial(self.library.ops.aten.convolution_backward, grad_y, x, kernel, None, [layer.stride] * 2,
-                       [layer.padding] * 2, [layer.dilation] * 2, False, [0, 0], layer.groups, mask)
+                       layer.edges, [layer.dilation] * 2, False, [0, 0], layer.groups, mask)
 
     def _inference(self, call):
         """`call` without autograd's bookkeeping."""
@@ -157,7 +157,7 @@ class OnnxRuntime(Engine):
     def _model(self, problem):
         """A serialised model of one Conv node."""
         layer, helper, single = problem.layer, self.onnx.helper, self.onnx.TensorProto.FLOAT
-        node = helper.make_node("Conv", ["x", "kernel"], ["y"], strides=[layer.stride] * 2, pads=[layer.padding] * 4,
+        node = helper.make_node("Conv", ["x", "kernel"], ["y"], strides=[layer.stride] * 2, pads=layer.edges * 2,
                                 dilations=[layer.dilation] * 2, group=layer.groups)
         n, h, w, c = layer.x_shape
         kernel = self.onnx.numpy_helper.from_array(np.ascontiguousarray(problem.kernel.transpose(3, 2, 0, 1)), "kernel")
@@ -169,7 +169,8 @@ class OnnxRuntime(Engine):
 def _plane_filter(problem):
     """Plane and kernel whose correlation of the same size is the result, or None if the problem is not of that kind."""
     layer = problem.layer
-    if layer.n != 1 or not layer.is_plane or layer.stride != 1 or 2 * layer.padding != layer.kernel - 1:
+    whole = all(2 * edge == taps - 1 for edge, taps in zip(layer.edges, layer.taps, strict=True))
+    if layer.n != 1 or not layer.is_plane or layer.stride != 1 or layer.dilation != 1 or not whole:
         return None
     if problem.what == "forward":
         return problem.x[0, :, :, 0], problem.kernel[:, :, 0, 0]

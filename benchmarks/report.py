@@ -47,6 +47,11 @@ def percent_of_peak(record):
     return 100 * gflops(record) / record["peak_gflops"] if record["peak_gflops"] else None
 
 
+def percent_of_bound(record):
+    """What chanconv takes of the time that the machine needs at least for the direct sum, or None."""
+    return 100 * max(record["bound"].values()) / record["seconds"]["chanconv"] if record["bound"] else None
+
+
 def best_peer(record):
     """Name of the fastest peer, or None."""
     return min((name for name in record["seconds"] if name != "chanconv"), key=record["seconds"].get, default=None)
@@ -69,33 +74,41 @@ def heading(about):
     lines = [f"{about['processor']}, {about['dtype']}; {how}",
              ", ".join(f"{n} {v}" for n, v in about["versions"].items())]
     for threads, rate in about.get("peak_gflops", {}).items():
-        lines.append(f"{threads} thread(s), {about['isa']}: multiply-add peak {rate:.0f} GFLOP/s, "
-                     f"copy {about['copy_gbytes'][threads]:.0f} GB/s")
+        lines.append(f"{threads} thread(s), {about['isa']}: multiply-adds {rate:.0f} GFLOP/s; memory in GB/s by what "
+                     f"each works on: {_bandwidth(about['bandwidth'][threads])}")
     if about["load"] and about["load"][0] > 0.5:
         lines.append(f"NOTE: load {about['load'][0]:.1f}, others use this machine: distrust figures of several threads")
     return "\n".join(lines)
 
 
-COLUMNS = "{:<17} {:<11} {:>2} {:<9} {:>8} {:>7} {:>6} {:>6}  {}"
+def _bandwidth(pairs):
+    """Every other size in a few words."""
+    return ", ".join(f"{size >> 10} KiB {rate:.0f}" for size, rate in pairs[::2])
 
 
-def columns():
-    """The line above the rows: GFLOP/s and percent of peak are chanconv's, ratio is best peer's time by chanconv's."""
-    return COLUMNS.format("layer", "pass", "T", "algorithm", "us", "GFLOP/s", "%peak", "ratio", "peers' GFLOP/s")
+COLUMNS = "{:<{width}} {:<11} {:>2} {:<9} {:>8} {:>7} {:>5} {:>6} {:>6} {:>6}  {}"
+NAME_WIDTH = 17
+
+
+def columns(width=NAME_WIDTH):
+    """The line above the rows: all but the last column is chanconv's; `row` says what they are."""
+    return COLUMNS.format("layer", "pass", "T", "algorithm", "us", "GFLOP/s", "%peak", "%bound", "MiB", "ratio",
+                          "peers' GFLOP/s", width=width)
 
 
 def _number(value, digits):
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def row(record):
-    """One record as a line; the best peer comes first."""
+def row(record, width=NAME_WIDTH):
+    """One record as a line; the best peer comes first. MiB: the workspace; ratio: best peer's time by chanconv's."""
     others = sorted((name for name in record["seconds"] if name != "chanconv"), key=record["seconds"].get)
     return COLUMNS.format(
         record["layer"], record["pass"], record["threads"], record["algorithm"],
         _number(1e6 * record["seconds"]["chanconv"], 1), _number(gflops(record), 1),
-        _number(percent_of_peak(record), 0), _number(ratio(record), 2),
-        ", ".join(f"{name} {gflops(record, name):.1f}" for name in others))
+        _number(percent_of_peak(record), 0), _number(percent_of_bound(record), 0),
+        _number(record["workspace_bytes"] / 2 ** 20, 2), _number(ratio(record), 2),
+        ", ".join(f"{name} {gflops(record, name):.1f}" for name in others), width=width)
 
 
 def summary(records):
@@ -129,7 +142,8 @@ def _means(records):
     """Means of `records` in words."""
     parts = [f"{geometric_mean([gflops(r) for r in records]):.1f} GFLOP/s"]
     if all(r["peak_gflops"] for r in records):
-        parts.append(f"{geometric_mean([percent_of_peak(r) for r in records]):.0f} % of peak")
+        parts.append(f"{geometric_mean([percent_of_peak(r) for r in records]):.0f} % of peak, "
+                     f"{geometric_mean([percent_of_bound(r) for r in records]):.0f} % of the machine's bound")
     ratios = [ratio(r) for r in records if best_peer(r)]
     if ratios:
         parts.append(f"ratio to the best peer {geometric_mean(ratios):.2f} "

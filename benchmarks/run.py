@@ -2,24 +2,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Checks, then times, chanconv and its peers over the layers of well-known networks: see README.md."""
 import argparse
+from datetime import date
 from functools import partial
 from itertools import product
-import json
 import os
 from pathlib import Path
 import platform
-from statistics import median
 import sys
 
-from check import WrongResult, compare, expected
+from check import WrongResult, expected
+from families import FAMILIES, draw
 from layers import PASSES, Problem, select
+from measure import STATISTICS, measure
 import memory
 from peak import PROBE_FLOPS, find as find_peak
 from peers import PEERS, Chanconv, installed
 import report
+from results import Results
 from timing import CLOCKS, interleave
 
-STATISTICS = {"median": median, "best": min}
 ONEDNN_ISA = {"generic": "SSE41", "avx2": "AVX2", "avx512": "AVX512_CORE"}
 
 
@@ -27,7 +28,11 @@ def parse(argv):
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--layers", nargs="+", default=["*"], metavar="GLOB", help="names of layers.py (default: all)")
+    add("--layers", nargs="+", default=["*"], metavar="GLOB",
+        help="names of layers.py (default: all), or layers written as 1x56x56x64-128.k3s2p1d1g1")
+    add("--random", type=int, metavar="COUNT", help="instead: so many layers, drawn from the kinds of families.py")
+    add("--seed", type=int, default=0, help="of these; the same seed draws the same (default: 0)")
+    add("--families", nargs="+", default=list(FAMILIES), choices=FAMILIES, metavar="NAME", help="default: all")
     add("--passes", nargs="+", default=PASSES, choices=PASSES)
     add("--threads", nargs="+", type=int, default=[1], metavar="T", help="one or more thread counts (default: 1)")
     add("--dtype", default="float32", choices=["float32", "float64"])
@@ -42,12 +47,17 @@ def parse(argv):
         help="hold chanconv, the peak and PyTorch, but for its matrix products, to an instruction set")
     add("--reuse-output", action="store_true", help="chanconv writes to one array; peers still allocate")
     add("--memory", action="store_true", help="also measure the memory that chanconv's calls take")
-    add("--json", type=Path, metavar="FILE", help="write everything there")
+    add("--limit", type=float, default=20, metavar="SECONDS",
+        help="peers whose call would take longer are left out (default: 20)")
+    add("--json", type=Path, metavar="FILE", help="write everything there, after every line of the table")
+    add("--resume", action="store_true", help="measure only what FILE does not have")
     options = parser.parse_args(argv)
     if options.peers is None:
         options.peers = [peer.name for peer in PEERS if peer.follows_isa or not options.isa]
     if options.clock == "cpu" and options.threads != [1]:
         parser.error("--clock cpu is for one thread")
+    if options.resume and not options.json:
+        parser.error("--resume: expected --json FILE as well")
     return options
 
 
@@ -60,107 +70,83 @@ def hold_isa(isa):
             os.environ["ATEN_CPU_CAPABILITY"] = "default" if isa == "generic" else isa
 
 
-def checked_jobs(problem, right, engines, say):
-    """Jobs whose results are right, and their errors; a line for a peer that is wrong, WrongResult for chanconv."""
-    jobs, errors = {}, {}
-    for engine in engines:
-        job = engine.prepare(problem)
-        if job is None:
-            continue
-        try:
-            errors[engine.name] = compare(job.result(job.call()), right, problem)
-            jobs[engine.name] = job
-        except WrongResult as error:
-            if engine.name == Chanconv.name:
-                raise
-            say(f"{problem.layer.name} {problem.what}: {engine.name} {error}; not timed")
-    return jobs, errors
-
-
-def measure(problem, right, engines, threads, options, peak, say):
-    """The record of one layer and pass with one number of threads: a dict that is ready for JSON."""
-    layer, what = problem.layer, problem.what
-    for engine in engines:
-        engine.set_threads(threads)
-    jobs, errors = checked_jobs(problem, right, engines, say)
-    calls = {name: job.call for name, job in jobs.items()}
-    if peak:
-        calls["peak"] = partial(peak.gflops, options.dtype, threads)
-    samples = interleave(calls, options.rounds, options.sample, threads > 1, CLOCKS[options.clock])
-    seconds = {name: STATISTICS[options.by](values) for name, values in samples.items()}
-    peak_seconds = seconds.pop("peak", None)
-    plan = engines[0].explain(layer, what, options.dtype)
-    return {
-        "layer": layer.name, "pass": what, "threads": threads, "dtype": options.dtype, "batch": layer.n,
-        "algorithm": plan.algorithm, "workspace_bytes": plan.workspace_bytes,
-        "im2col_bytes": layer.im2col_bytes(options.dtype), "flops": layer.flops,
-        "peak_gflops": 1e-9 * PROBE_FLOPS * threads / peak_seconds if peak else None,
-        "seconds": seconds, "samples": samples,
-        "error_rms": {name: error.rms for name, error in errors.items()},
-        "error_largest": {name: error.largest for name, error in errors.items()},
-    }
-
-
 def roofs(options, peak):
-    """The best of a few samples of the machine's multiply-add and copy rates, per number of threads."""
-    rates = {"isa": peak.isa, "peak_gflops": {}, "copy_gbytes": {}}
+    """The machine's multiply-add rate, the best of a few samples, and its rates of memory, per number of threads."""
+    rates = {"isa": peak.isa, "peak_gflops": {}, "bandwidth": {}}
     for threads in options.threads:
         calls = {"peak": partial(peak.gflops, options.dtype, threads)}
         least = min(interleave(calls, 5, 0, clock=CLOCKS[options.clock])["peak"])
         rates["peak_gflops"][threads] = 1e-9 * PROBE_FLOPS * threads / least
-        rates["copy_gbytes"][threads] = max(peak.copy(threads) for _ in range(3))
+        rates["bandwidth"][threads] = peak.bandwidth(threads)
     return rates
 
 
 def describe(options, engines, peak):
     """What was measured, on what."""
+    how = ("dtype", "rounds", "sample", "by", "clock", "algorithm", "reuse_output", "batch")
     return {"machine": platform.machine(), "processor": report.processor(), "system": platform.platform(),
-            "python": platform.python_version(), "versions": {e.name: e.version for e in engines},
-            "dtype": options.dtype, "rounds": options.rounds, "by": options.by, "clock": options.clock,
+            "date": date.today().isoformat(), "python": platform.python_version(),
+            "versions": {e.name: e.version for e in engines},
+            **{name: getattr(options, name) for name in how},
             "load": os.getloadavg() if hasattr(os, "getloadavg") else None,
             **(roofs(options, peak) if peak else {})}
 
 
-def problems(options, progress):
-    """The chosen problems, one after the other, each with its float64 result."""
-    for layer, what in progress(list(product(select(options.layers, options.batch), options.passes))):
-        problem = Problem.random(layer, what, options.dtype)
-        yield problem, expected(problem)
+def chosen(options):
+    """The layers that were asked for."""
+    if options.random:
+        return draw(options.random, options.seed, options.families)
+    return select(options.layers, options.batch)
 
 
-def suite(options, engines, peak, progress):
-    """Measures all that was asked for; returns the records and what chanconv got wrong."""
-    records, wrong = [], []
-    for problem, right in problems(options, progress):
-        for threads in options.threads:
+def missing(layers, options, results, progress):
+    """Problem, its float64 result and the numbers of threads it is still to be measured with, one after the other."""
+    for layer, what in progress(list(product(layers, options.passes))):
+        threads = [count for count in options.threads if not results.has(layer, what, count)]
+        if threads:
+            problem = Problem.random(layer, what, options.dtype)
+            yield problem, expected(problem), threads
+
+
+def suite(layers, options, engines, peak, results, progress):
+    """Measures what is missing in `results`, with a line for each record, those that are there first."""
+    width = max([report.NAME_WIDTH, *(len(layer.name) for layer in layers)])
+    bandwidth = results.about.get("bandwidth", {})
+    print(report.columns(width), *(report.row(record, width) for record in results.records), sep="\n")
+    for problem, right, counts in missing(layers, options, results, progress):
+        for threads in counts:
             try:
-                records.append(measure(problem, right, engines, threads, options, peak, progress.say))
-                progress.say(report.row(records[-1]))
+                results.add(measure(problem, right, engines, threads, options, peak, bandwidth.get(threads),
+                                    progress.say))
+                progress.say(report.row(results.records[-1], width))
             except WrongResult as error:
-                wrong.append(f"{problem.layer.name} {problem.what}, {threads} threads: chanconv {error}")
-                progress.say(f"WRONG {wrong[-1]}")
+                results.wrong.append(f"{problem.layer.name} {problem.what}, {threads} threads: chanconv {error}")
+                results.write()
+                progress.say(f"WRONG {results.wrong[-1]}")
             except ValueError as error:  # an algorithm asked for by name that cannot do this shape
                 progress.say(f"{problem.layer.name} {problem.what}: {error}")
-    return records, wrong
 
 
 def main(argv=None):
-    """Runs the command line `argv`; returns 1 if a result of chanconv was wrong, else 0."""
+    """Runs the command line `argv`; returns 1 if a result of chanconv was wrong, 130 if it was interrupted, else 0."""
     options = parse(argv)
+    layers = chosen(options)
     hold_isa(options.isa)
     engines = [Chanconv(options.algorithm, options.reuse_output), *installed(options.peers)]
     peak, why_not = find_peak(options.isa)
-    about = describe(options, engines, peak)
-    print(report.heading(about), *([why_not] if why_not else []), report.columns(), sep="\n")
-    records, wrong = suite(options, engines, peak, report.Progress())
-    print(report.summary(records))
-    use = memory.in_child(options) if options.memory else []
-    if use:
-        print(memory.table(use))
-    if options.json:
-        written = {"about": about, "records": records, "memory": use, "wrong": wrong}
-        options.json.write_text(json.dumps(written, indent=1))
-    return 1 if wrong else 0
+    results = Results(describe(options, engines, peak), options.json, options.resume)
+    print(report.heading(results.about), *([why_not] if why_not else []), sep="\n")
+    interrupted = False
+    try:
+        suite(layers, options, engines, peak, results, report.Progress())
+    except KeyboardInterrupt:
+        interrupted = True
+    print(report.summary(results.records))
+    if options.memory and not interrupted:
+        results.written["memory"] = memory.in_child(options)
+        print(memory.table(results.written["memory"]))
+    results.write()
+    return 1 if results.wrong else 130 if interrupted else 0
 
 
 if __name__ == "__main__":

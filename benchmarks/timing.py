@@ -7,6 +7,11 @@ CLOCKS = {"wall": perf_counter, "cpu": process_time}
 SETTLE = 0.005  # seconds; worker threads that spin after a call (OpenMP, ONNX Runtime) have gone to sleep by then
 
 
+def seconds_of(call, clock=perf_counter):
+    """Seconds of one call."""
+    return _sample(call, 1, clock)
+
+
 def _sample(call, repeats, clock):
     start = clock()
     for _ in range(repeats):
@@ -44,5 +49,5 @@ def interleave(calls, rounds, sample_seconds, settle=False, clock=perf_counter, 
                 if settle:
                     _settle(calls[name], repeats[name] > 1)
                 samples[name].append(_sample(calls[name], repeats[name], clock))
-        order.append(order.pop(0))
+        order = order[1:] + order[:1]
     return samples
