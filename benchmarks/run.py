@@ -4,6 +4,7 @@
 import argparse
 from datetime import date
 from functools import partial
+from importlib import import_module
 from itertools import product
 import os
 from pathlib import Path
@@ -51,6 +52,7 @@ def parse(argv):
         help="peers whose call would take longer are left out (default: 20)")
     add("--json", type=Path, metavar="FILE", help="write everything there, after every line of the table")
     add("--resume", action="store_true", help="measure only what FILE does not have")
+    add("--picture", metavar="FILE", help="draw it there at the end, as plot.py does")
     options = parser.parse_args(argv)
     if options.peers is None:
         options.peers = [peer.name for peer in PEERS if peer.follows_isa or not options.isa]
@@ -131,6 +133,7 @@ def main(argv=None):
     """Runs the command line `argv`; returns 1 if a result of chanconv was wrong, 130 if it was interrupted, else 0."""
     options = parse(argv)
     layers = chosen(options)
+    plot = import_module("plot") if options.picture else None  # before all, lest it be missing after all
     hold_isa(options.isa)
     engines = [Chanconv(options.algorithm, options.reuse_output), *installed(options.peers)]
     peak, why_not = find_peak(options.isa)
@@ -146,6 +149,8 @@ def main(argv=None):
         results.written["memory"] = memory.in_child(options)
         print(memory.table(results.written["memory"]))
     results.write()
+    if plot:
+        plot.save(results.written, options.picture)
     return 1 if results.wrong else 130 if interrupted else 0
 
 

@@ -267,6 +267,9 @@ def test_picture(bench, tmp_path):
     assert bench.run.main([*TINY, "--threads", "1", "2", "--json", str(file)]) == 0
     bench.plot.main([str(file), str(image), "--threads", "2"])
     assert image.read_bytes().startswith(b"\x89PNG")
+    again = tmp_path / "again.svg"
+    assert bench.run.main([*TINY, "--threads", "1", "2", "--json", str(file), "--resume", "--picture", str(again)]) == 0
+    assert all(text in again.read_text() for text in ("<svg", bench.report.processor()))
 
 
 def test_select(bench):
