@@ -252,6 +252,7 @@ cdef extern from "chanconv.h" nogil:
         double flops, bytes
         int64_t workspace_bytes
         const char *declined[CHANCONV_PLAN_ALGORITHMS]
+        double arithmetic_cycles, memory_cycles
 
     chanconv_status chanconv_conv_plan(
         chanconv_context *context, const chanconv_conv *conv, chanconv_pass direction, chanconv_plan *plan,

@@ -712,6 +712,7 @@ cdef class Convolution:
             "algorithm": ALGORITHM_NAMES[plan.algorithm], "tile": (plan.tile[0], plan.tile[1]),
             "threads": plan.threads, "flops": plan.flops, "bytes": plan.bytes,
             "workspace_bytes": plan.workspace_bytes, "declined": declined,
+            "arithmetic_cycles": plan.arithmetic_cycles, "memory_cycles": plan.memory_cycles,
         }
 
     cdef int unary(self, unary_pass run, size_t item, const void *a, void *out) except -1:

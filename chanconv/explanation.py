@@ -36,6 +36,13 @@ class Explanation(NamedTuple):
         Memory the call takes beyond its arguments, at most.
     declined : dict
         Why each of the other algorithms was not chosen, by name.
+    arithmetic_cycles, memory_cycles : float
+        Processor cycles that the direct sum takes at least, with all its threads: for its multiplications and
+        additions, those on padding left out; and to move x, kernel and y once. Nothing is measured: the rates are the
+        highest that processors with this instruction set have, the sizes of caches this machine's.
+
+    `bound_cycles` is the larger of the two, and `bound` says which, "arithmetic" or "memory". Algorithms that are not
+    the direct sum ("winograd", "fft") may need less.
     """
 
     what: str
@@ -51,6 +58,18 @@ class Explanation(NamedTuple):
     bytes: float
     workspace_bytes: int
     declined: dict[str, str]
+    arithmetic_cycles: float
+    memory_cycles: float
+
+    @property
+    def bound(self):
+        """What limits the direct sum on this machine: "arithmetic" or "memory"."""
+        return "arithmetic" if self.arithmetic_cycles >= self.memory_cycles else "memory"
+
+    @property
+    def bound_cycles(self):
+        """Processor cycles that the direct sum takes at least."""
+        return max(self.arithmetic_cycles, self.memory_cycles)
 
     def __repr__(self):
         declined = (f"\n  not {name}: {reason}" for name, reason in self.declined.items())
@@ -59,5 +78,6 @@ class Explanation(NamedTuple):
             f"  algorithm  {self.algorithm}, tile {self.tile[0]} x {self.tile[1]}, {self.isa}\n"
             f"  threads    {self.threads}\n"
             f"  work       {_scaled(self.flops, 'FLOP', 1000)}, {_scaled(self.bytes, 'B', 1024)} of arrays\n"
+            f"  bound      {_scaled(self.bound_cycles, 'cycles', 1000)} of {self.bound}\n"
             f"  workspace  {_scaled(self.workspace_bytes, 'B', 1024)}"
         ) + "".join(declined)

@@ -814,7 +814,8 @@ def explain(
     -------
     Explanation
         Its attributes are `algorithm`, `declined` (why not the others, by name), `isa`, `tile`, `threads`, `flops`,
-        `bytes`, `workspace_bytes`, and the question: `what`, `dtype`, `x_shape`, `kernel_shape`, `y_shape`.
+        `bytes`, `workspace_bytes`, `bound_cycles` (that the machine needs at least for the direct sum) and `bound`
+        (what limits it), and the question: `what`, `dtype`, `x_shape`, `kernel_shape`, `y_shape`.
 
     Raises
     ------

@@ -375,6 +375,7 @@ chanconv_status chanconv_conv_plan(chanconv_context *context, const chanconv_con
         .bytes = (double)g.item * ((double)count_x(&g) + (double)count_kernel(&g) + (double)count_y(&g)),
     };
     plan_threads(algorithm, &g, pass, plan);
+    machine_bound(&g, plan);
     list_declined(&g, pass, plan);
     return CHANCONV_OK;
 }

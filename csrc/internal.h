@@ -504,6 +504,11 @@ const struct algorithm *choose_algorithm(const struct geometry *geometry, chanco
 /* The error for that. */
 chanconv_status no_algorithm(const struct geometry *geometry, chanconv_error *error);
 
+/* ---- bound.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Fills in arithmetic_cycles and memory_cycles of *plan from its threads and bytes. */
+void machine_bound(const struct geometry *geometry, chanconv_plan *plan);
+
 /* ---- packed.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Puts the kernel that was packed, and what was prepared of it for this algorithm, in *arrays; checks that it fits. */

@@ -60,6 +60,7 @@
 #define kernels_for chanconv_kernels_for_
 #define kernels_generic chanconv_kernels_generic_
 #define kernels_neon chanconv_kernels_neon_
+#define machine_bound chanconv_machine_bound_
 #define narrow_bytes chanconv_narrow_bytes_
 #define narrow_correlate chanconv_narrow_correlate_
 #define narrow_gradient chanconv_narrow_gradient_

@@ -529,6 +529,43 @@ def test_explain(what):
     assert text.count("\n") >= 4
 
 
+VECTOR_BYTES = {"avx512": 64, "avx2": 32, "neon": 16, "generic": 16}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((7, 9), {}),
+        ((7, 9), {"padding": ((2, 5), (0, 1))}),
+        ((7, 9), {"padding": 3, "dilation": (3, 2), "stride": (2, 5)}),
+        ((40, 3), {"padding": (9, 20), "dilation": (5, 10), "stride": (3, 4)}),
+        ((6, 1), {"padding": 30, "dilation": 1, "stride": 7}),
+        ((9, 8), {"padding": 2, "padding_mode": "reflect"}),
+    ],
+)
+def test_explain_bound(shape, options, dtype):
+    """The products of the direct sum whose tap is on x, and all bytes, at the rates of csrc/bound.c."""
+    x_shape, kernel_shape = (2, *shape, 4), (4, 3, 2, 6)
+    plan = chanconv.explain(x_shape, kernel_shape, groups=2, dtype=dtype, **options)
+    products = 2 * 6 * 2 * reference.conv(np.ones((*shape, 1)), np.ones((4, 3, 1, 1)), **options).sum()
+    vector = VECTOR_BYTES[plan.isa]
+    a_cycle = (4 if plan.isa == "neon" else 2) * vector // np.dtype(dtype).itemsize
+    assert plan.arithmetic_cycles * a_cycle * plan.threads == pytest.approx(products, rel=1e-12)
+    assert plan.memory_cycles * 2 * vector * plan.threads == pytest.approx(plan.bytes)  # all fits the first level
+    assert plan.bound_cycles == max(plan.arithmetic_cycles, plan.memory_cycles)
+    assert f"of {plan.bound}" in repr(plan)
+
+
+def test_explain_bound_of_large_arrays():
+    one, all_of_it = (chanconv.explain((n, 2000, 2000, 3), (1, 1, 3, 3)) for n in (1, 1000))
+    assert one.bound == all_of_it.bound == "memory"
+    assert all_of_it.bound_cycles * all_of_it.threads * 16 == all_of_it.bytes
+    assert chanconv.explain((64, 56, 56, 512), (3, 3, 512, 512)).bound == "arithmetic"
+    far = chanconv.explain((2**40, 1, 1), (2**30, 1, 1, 1), padding=((2**30 - 1, 0), (0, 0)), algorithm="gemm")
+    assert far.arithmetic_cycles * far.threads > 2.0**64  # at once, though taps are many
+
+
 def test_explain_planes_and_algorithms():
     assert chanconv.explain((9, 9), (3, 3)).y_shape == (7, 7)
     assert chanconv.explain((9, 9, 2), (3, 3, 2)).y_shape == (7, 7)
