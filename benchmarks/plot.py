@@ -73,7 +73,8 @@ def heading(about, threads):
     """What was measured, on what."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if name != "chanconv")
     return (f"chanconv {about['versions']['chanconv']}, {about['dtype']}, {threads} thread{'s' if threads > 1 else ''}, "
-            f"{about['processor']} ({about.get('isa', 'no peak')}), {about['date']}, against {versions}")
+            f"{about['processor']} ({about.get('isa', 'no peak')}), {about['clock']} time, {about['date']}, "
+            f"against {versions}")
 
 
 LEGEND = (f"Wide columns: time of the fastest peer by chanconv's, on a logarithmic axis; green: chanconv is faster, red: "
