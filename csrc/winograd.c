@@ -3,10 +3,10 @@
  * Winograd's F(4x4, 3x3): a correlation with 3 x 3 taps, tile by tile of 4 x 4 outputs, in 36 products in place of 144
  * (kernels/winograd.h has the mathematics):
  *
- *     V[i] = 6 x 6 pixels transformed        [tiles][channels]         i = 0 .. 35
- *     U[i] = the kernel transformed          [channels][kernels]
- *     M[i] = V[i] U[i]                       [tiles][kernels]
- *     y    = M transformed                   4 x 4 pixels a tile
+ *     V[t][i] = 6 x 6 pixels transformed        [channels]      i = 0 .. 35, for each tile t
+ *     U[i]    = the kernel transformed          [channels][kernels]
+ *     M[t][i] = sum over channels V[t][i] U[i]  [kernels]
+ *     y       = M[t] transformed                4 x 4 pixels a tile
  *
  * The 36 products run through the register tiles of the blocked product. Work is a block of tiles by a panel of kernels:
  *
@@ -30,6 +30,10 @@ enum { PLANES = 36, TAPS = 9, PIECE = 64 };
  * of V, which with many channels leave room for fewer. */
 enum { BLOCK_TILES = 28, BLOCK_V_BYTES = 2 << 20, FEW_TILES = 64, FEW_V_BYTES = 6 << 20 };
 
+/* Bytes of x and y together from which on they are fetched ahead: they come from memory then. What lies in a third-level
+ * cache comes soon enough by itself, and to fetch it makes the products 5 % slower. */
+enum { FAR_BYTES = 16 << 20 };
+
 /* The most channels of x for which V of a few tiles fits a lane's share of memory, and bytes of the transformed kernel. */
 enum { CHANNELS_MAX = 2048, TRANSFORMED_BYTES_MAX = 1 << 28 };
 
@@ -39,7 +43,7 @@ struct job {
     int64_t tiles;                   /* of all images */
     int64_t pieces, piece;           /* of the channels; all but the last have `piece` */
     int64_t panels, width;           /* of the kernels; columns of the widest */
-    bool few;
+    bool few, far;                   /* few tiles; x and y come from memory */
     int64_t blocks;                  /* of tiles */
     int64_t block_tiles;             /* of the largest */
     char *zeros, *shared, *lanes;    /* a pixel of zeros; V or U as a whole; what each lane has */
@@ -52,7 +56,8 @@ struct job {
 
 static int64_t item(const struct job *job) { return (int64_t)job->c.kernels->item; }
 
-/* Planes lie an odd number of cache lines apart, so that an element of all 36 finds room in the first-level cache. */
+/* Planes of U lie an odd number of cache lines apart, as do tiles of V and M, so that one line of each of them finds room
+ * in the first-level cache. */
 static int64_t plane(const struct job *job, int64_t rows, int64_t width)
 {
     const int64_t line = CACHE_LINE / item(job);
@@ -66,16 +71,17 @@ static int64_t channels(const struct job *job, int64_t piece)
     return min64(job->piece, job->c.x.c - first_channel(job, piece));
 }
 
-static int64_t v_plane(const struct job *job, int64_t tiles) { return plane(job, tiles, job->piece); }
 static int64_t u_plane(const struct job *job, int64_t width) { return plane(job, job->piece, width); }
-static int64_t m_plane(const struct job *job, int64_t tiles) { return plane(job, tiles, job->width); }
 
-static int64_t v_elements(const struct job *job, int64_t tiles)
+/* From one tile to the next: of a piece in V, of a panel in M. */
+static int64_t v_tile(const struct job *job) { return plane(job, PLANES, job->piece); }
+static int64_t m_tile(const struct job *job) { return plane(job, PLANES, job->width); }
+
+static int64_t v_elements(const struct job *job, int64_t tiles) { return job->pieces * tiles * v_tile(job); }
+static int64_t u_elements(const struct job *job)
 {
-    return job->pieces * PLANES * v_plane(job, tiles);
+    return job->panels * job->pieces * PLANES * u_plane(job, job->width);
 }
-
-static int64_t u_elements(const struct job *job) { return job->panels * job->pieces * PLANES * u_plane(job, job->width); }
 
 /* Taps of a piece by a panel, and the pixels of a tile, for those computed again. */
 static int64_t taps_elements(const struct job *job) { return TAPS * job->piece * job->width; }
@@ -91,7 +97,7 @@ static int64_t shared_elements(const struct job *job)
 static int64_t lane_elements(const struct job *job)
 {
     const int64_t own = job->few ? PLANES * u_plane(job, job->width) : v_elements(job, job->block_tiles);
-    return own + PLANES * m_plane(job, job->block_tiles) + plane(job, taps_elements(job) + patch_elements(job), 1);
+    return own + job->block_tiles * m_tile(job) + plane(job, taps_elements(job) + patch_elements(job), 1);
 }
 
 /* A lane's V or piece of U; M; taps and pixels. */
@@ -104,7 +110,7 @@ static struct lane lane_at(const struct job *job, int lane)
     char *base = job->lanes + lane * lane_elements(job) * item(job);
     char *taps = base + (lane_elements(job) - plane(job, taps_elements(job) + patch_elements(job), 1)) * item(job);
     return (struct lane){
-        .own = base, .m = taps - PLANES * m_plane(job, job->block_tiles) * item(job), .taps = taps,
+        .own = base, .m = taps - job->block_tiles * m_tile(job) * item(job), .taps = taps,
         .patch = taps + taps_elements(job) * item(job),
     };
 }
@@ -116,14 +122,27 @@ struct place {
     int64_t n, row, col, rows, cols;
 };
 
+static struct place place_at(const struct job *job, int64_t n, int64_t row, int64_t col)
+{
+    return (struct place){n, row, col, min64(4, job->c.oh - row), min64(4, job->c.ow - col)};
+}
+
 static struct place place_of(const struct job *job, int64_t t)
 {
-    const int64_t in_image = t % (job->tile_rows * job->tile_cols);
-    const int64_t row = in_image / job->tile_cols * 4, col = in_image % job->tile_cols * 4;
-    return (struct place){
-        .n = t / (job->tile_rows * job->tile_cols), .row = row, .col = col,
-        .rows = min64(4, job->c.oh - row), .cols = min64(4, job->c.ow - col),
-    };
+    const int64_t n = t / (job->tile_rows * job->tile_cols), in_image = t % (job->tile_rows * job->tile_cols);
+    return place_at(job, n, in_image / job->tile_cols * 4, in_image % job->tile_cols * 4);
+}
+
+/* Those of tiles first .. first + count - 1, count > 0, with few divisions. */
+static void find_places(const struct job *job, int64_t first, int64_t count, struct place *places)
+{
+    places[0] = place_of(job, first);
+    for (int64_t t = 1; t < count; t++) {
+        const struct place last = places[t - 1];
+        places[t] = last.col + 4 < job->c.ow   ? place_at(job, last.n, last.row, last.col + 4)
+                    : last.row + 4 < job->c.oh ? place_at(job, last.n, last.row + 4, 0)
+                                               : place_at(job, last.n + 1, 0, 0);
+    }
 }
 
 static char *output(const struct job *job, const struct place *place, int64_t column)
@@ -177,18 +196,17 @@ static const void *patch_pixel(const struct patch *patch, int64_t i, size_t size
 
 /* ---- V ------------------------------------------------------------------------------------------------------------------ */
 
-/* V of tiles first .. first + count - 1, at rows `row` and on of planes for `tiles` tiles. */
-static void transform_tiles(const struct job *job, int64_t first, int64_t count, int64_t row, int64_t tiles, char *v)
+/* V of some tiles, at `row` and on of `tiles` tiles. */
+static void transform_tiles(const struct job *job, const struct place *places, int64_t count, int64_t row,
+                            int64_t tiles, char *v)
 {
-    const int64_t distance = v_plane(job, tiles);
     for (int64_t t = 0; t < count; t++) {
         struct patch patch;
-        const struct place place = place_of(job, first + t);
-        find_patch(job, &place, &patch);
+        find_patch(job, &places[t], &patch);
         for (int64_t q = 0; q < job->pieces; q++) {
             job->c.kernels->winograd_input(&patch, first_channel(job, q), channels(job, q),
-                                           at(v, q * PLANES * distance + (row + t) * job->piece, job->c.kernels->item),
-                                           distance);
+                                           at(v, (q * tiles + row + t) * v_tile(job), job->c.kernels->item),
+                                           job->piece);
         }
     }
 }
@@ -235,78 +253,63 @@ static char *u_at(const struct job *job, const void *u, int64_t p, int64_t q)
 
 /* ---- M and y -------------------------------------------------------------------------------------------------------------- */
 
-/* What a product fetches meanwhile, so that the transforms that follow find it near: x under some tiles, and the places of
- * the outputs of others. The tiles are spread over the 36 planes. */
+/* What products fetch meanwhile, so that the transforms that follow find it near: 4 x 4 pixels of each of some tiles, one
+ * pixel after the other, some before every register tile. */
 struct fetch {
-    int64_t x_first, x_tiles;
-    int64_t y_first, y_tiles;
+    const char *base;
+    int64_t image, row, pixel;          /* pitches, and */
+    int64_t h, w, bytes;                /* sizes: of an image, of a pixel */
+    const struct place *places;
+    int64_t top, left;                  /* of a tile's pixels, from its first output */
+    int64_t next, pixels, steps, due;   /* so many pixels in so many steps */
 };
 
-static void fetch_lines(const char *p, int64_t bytes, bool write)
+/* GCC thinks of fetching as without effect: it leaves out calls of a function that does nothing else. */
+#define HAS_EFFECT __asm__ volatile("")
+
+static void fetch_pixel(const struct fetch *fetch, int64_t i)
 {
-    for (int64_t i = 0; i < bytes; i += CACHE_LINE) {
-        if (write) {
-            __builtin_prefetch(p + i, 1, 2);
-        } else {
-            __builtin_prefetch(p + i, 0, 2);
+    const struct place *place = &fetch->places[i >> 4];
+    const int64_t row = place->row + fetch->top + (i >> 2 & 3), col = place->col + fetch->left + (i & 3);
+    if (row >= 0 && row < fetch->h && col >= 0 && col < fetch->w) {
+        const char *p = fetch->base + place->n * fetch->image + row * fetch->row + col * fetch->pixel;
+        for (int64_t j = 0; j < fetch->bytes; j += CACHE_LINE) {
+            __builtin_prefetch(p + j);
+        }
+        HAS_EFFECT;
+    }
+}
+
+static void fetch_some(struct fetch *fetch)
+{
+    for (fetch->due += fetch->pixels; fetch->due >= fetch->steps; fetch->due -= fetch->steps) {
+        if (fetch->next < fetch->pixels) {
+            fetch_pixel(fetch, fetch->next++);
         }
     }
 }
 
-/* The pixels of x that tile t does not share with its left neighbour. */
-static void fetch_x(const struct job *job, int64_t t, int64_t q)
-{
-    const struct image *x = &job->c.x;
-    const struct place place = place_of(job, t);
-    const int64_t row = place.row + job->c.origin[0], col = place.col + job->c.origin[1] + 2;
-    const char *image = at(x->data, place.n * x->image + first_channel(job, q), x->item);
-    for (int64_t i = max64(row, 0); i < min64(row + 6, x->h); i++) {
-        for (int64_t j = max64(col, 0); j < min64(col + 4, x->w); j++) {
-            fetch_lines(at(image, i * x->row + j * x->pixel, x->item), channels(job, q) * item(job), false);
-        }
-    }
-}
-
-static void fetch_y(const struct job *job, int64_t t, const struct panel *panel)
-{
-    const struct correlation *c = &job->c;
-    const struct place place = place_of(job, t);
-    for (int64_t i = 0; i < place.rows; i++) {
-        for (int64_t j = 0; j < place.cols; j++) {
-            fetch_lines(output(job, &place, panel->first + i * c->y_row + j * c->y_pixel), panel->columns * item(job),
-                        true);
-        }
-    }
-}
-
-static void fetch_share(const struct job *job, const struct fetch *fetch, const struct panel *panel, int64_t q, int64_t i)
-{
-    for (int64_t t = fetch->x_tiles * i / PLANES; t < fetch->x_tiles * (i + 1) / PLANES; t++) {
-        fetch_x(job, fetch->x_first + t, q);
-    }
-    for (int64_t t = fetch->y_tiles * i / PLANES; t < fetch->y_tiles * (i + 1) / PLANES; t++) {
-        fetch_y(job, fetch->y_first + t, panel);
-    }
-}
-
-/* M (+)= V U for one piece of the channels; v: rows of the first tile. */
-static void multiply(const struct job *job, const struct panel *panel, int64_t q, const char *v, int64_t distance,
-                     int64_t tiles, const char *u, char *m, const struct fetch *fetch)
+/* M (+)= V U for one piece of the channels; v: that of the first tile. fetch: of x and of y, or NULL. */
+static void multiply(const struct job *job, const struct panel *panel, int64_t q, const char *v, int64_t tiles,
+                     const char *u, char *m, struct fetch *fetch)
 {
     const struct kernels *kernels = job->c.kernels;
     const struct segment whole = {0, 0};
     const int64_t width = panel->vectors * kernels->vl, parts = ceil_div(tiles, tallest(kernels, panel));
     struct tile tile = {
-        .segments = 1, .segment = &whole, .length = channels(job, q), .a_row = job->piece, .a_col = 1, .b_row = width,
-        .c_row = width, .columns = width, .accumulate = q > 0,
+        .segments = 1, .segment = &whole, .length = channels(job, q), .a_row = v_tile(job), .a_col = 1, .b_row = width,
+        .c_row = m_tile(job), .columns = width, .accumulate = q > 0,
     };
     for (int64_t i = 0; i < PLANES; i++) {
-        fetch_share(job, fetch, panel, q, i);
         tile.b = at(u, i * u_plane(job, job->width), kernels->item);
         for (int64_t part = 0; part < parts; part++) {
             const int64_t first = tiles * part / parts, rows = tiles * (part + 1) / parts - first;
-            tile.a = at(v, i * distance + first * job->piece, kernels->item);
-            tile.c = at(m, i * m_plane(job, job->block_tiles) + first * width, kernels->item);
+            tile.a = at(v, i * job->piece + first * v_tile(job), kernels->item);
+            tile.c = at(m, i * width + first * m_tile(job), kernels->item);
+            if (fetch) {
+                fetch_some(&fetch[0]);
+                fetch_some(&fetch[1]);
+            }
             kernels->tile[panel->vectors][rows](&tile);
         }
     }
@@ -353,7 +356,8 @@ static void add_piece(const struct job *job, const struct panel *panel, int64_t 
 
 /* Tiles of a block that have to be computed again. */
 struct again {
-    int64_t count, tile[FEW_TILES];
+    int64_t count;
+    const struct place *place[FEW_TILES];
 };
 
 static void compute_again(const struct job *job, const struct panel *panel, const struct again *again,
@@ -362,13 +366,13 @@ static void compute_again(const struct job *job, const struct panel *panel, cons
     for (int64_t q = 0; q < job->pieces; q++) {
         copy_taps(job, panel, q, lane->taps);
         for (int64_t i = 0; i < again->count; i++) {
-            const struct place place = place_of(job, again->tile[i]);
-            add_piece(job, panel, q, &place, lane, bias);
+            add_piece(job, panel, q, again->place[i], lane, bias);
         }
     }
 }
 
-static void finish(struct job *job, const struct panel *panel, int64_t first, int64_t tiles, const struct lane *lane)
+static void finish(struct job *job, const struct panel *panel, const struct place *places, int64_t tiles,
+                   const struct lane *lane)
 {
     const struct correlation *c = &job->c;
     const int64_t width = panel->vectors * c->kernels->vl;
@@ -376,11 +380,11 @@ static void finish(struct job *job, const struct panel *panel, int64_t first, in
     const void *bias = panel_bias(c, panel, buffer);
     struct again again = {0};
     for (int64_t t = 0; t < tiles; t++) {
-        const struct place place = place_of(job, first + t);
-        if (!c->kernels->winograd_output(at(lane->m, t * width, c->kernels->item), m_plane(job, job->block_tiles), bias,
-                                         panel->columns, output(job, &place, panel->first), c->y_row, c->y_pixel,
-                                         place.rows, place.cols)) {
-            again.tile[again.count++] = first + t;
+        const struct place *place = &places[t];
+        if (!c->kernels->winograd_output(at(lane->m, t * m_tile(job), c->kernels->item), width, bias, panel->columns,
+                                         output(job, place, panel->first), c->y_row, c->y_pixel, place->rows,
+                                         place->cols)) {
+            again.place[again.count++] = place;
         }
     }
     if (again.count && atomic_load_explicit(&job->finite, memory_order_relaxed)) {
@@ -388,13 +392,13 @@ static void finish(struct job *job, const struct panel *panel, int64_t first, in
     }
 }
 
-static void activate_tiles(const struct job *job, int64_t first, int64_t tiles)
+static void activate_tiles(const struct job *job, const struct place *places, int64_t tiles)
 {
     const struct correlation *c = &job->c;
-    for (int64_t t = first; t < first + tiles; t++) {
-        const struct place place = place_of(job, t);
-        for (int64_t i = 0; i < place.rows; i++) {
-            activate_row(c->kernels, &c->activation, output(job, &place, i * c->y_row), place.cols, c->k, c->y_pixel);
+    for (int64_t t = 0; t < tiles; t++) {
+        const struct place *place = &places[t];
+        for (int64_t i = 0; i < place->rows; i++) {
+            activate_row(c->kernels, &c->activation, output(job, place, i * c->y_row), place->cols, c->k, c->y_pixel);
         }
     }
 }
@@ -412,28 +416,55 @@ static void make_u(void *data, int lane, int64_t i)
                      u_at(job, job->shared, i / job->pieces, i % job->pieces));
 }
 
+/* Pixels of x under the next block that its tiles do not share with those to their left and above, in so many steps. */
+static struct fetch fetch_of_x(const struct job *job, const struct place *places, int64_t tiles, int64_t steps)
+{
+    const struct image *x = &job->c.x;
+    return (struct fetch){
+        .base = x->data, .image = x->image * item(job), .row = x->row * item(job), .pixel = x->pixel * item(job),
+        .h = x->h, .w = x->w, .bytes = x->c * item(job), .places = places,
+        .top = job->c.origin[0] + 2, .left = job->c.origin[1] + 2, .pixels = 16 * tiles, .steps = steps,
+    };
+}
+
+/* Outputs of a panel. */
+static struct fetch fetch_of_y(const struct job *job, const struct place *places, int64_t tiles,
+                               const struct panel *panel, int64_t steps)
+{
+    const struct correlation *c = &job->c;
+    return (struct fetch){
+        .base = at(c->y, panel->first, c->kernels->item), .image = c->y_image * item(job),
+        .row = c->y_row * item(job), .pixel = c->y_pixel * item(job), .h = c->oh, .w = c->ow,
+        .bytes = panel->columns * item(job), .places = places, .pixels = 16 * tiles, .steps = steps,
+    };
+}
+
 /* Many tiles: block i. */
 static void run_block(void *data, int lane_number, int64_t i)
 {
     struct job *job = data;
     const struct lane lane = lane_at(job, lane_number);
     const int64_t first = first_tile(job, i), tiles = first_tile(job, i + 1) - first;
-    const int64_t distance = v_plane(job, job->block_tiles);
-    transform_tiles(job, first, tiles, 0, job->block_tiles, lane.own);
+    const int64_t next_tiles = min64(tiles, job->tiles - first - tiles);
+    struct place places[2 * BLOCK_TILES];
+    find_places(job, first, tiles + next_tiles, places);
+    transform_tiles(job, places, tiles, 0, job->block_tiles, lane.own);
     for (int64_t p = 0; p < job->panels; p++) {
         const struct panel panel = panel_at(job->c.kernels, job->c.k, p);
+        const int64_t steps = PLANES * ceil_div(tiles, tallest(job->c.kernels, &panel));
+        struct fetch fetch[2] = {
+            fetch_of_x(job, places + tiles, p == job->panels - 1 ? next_tiles : 0, job->pieces * steps),
+            fetch_of_y(job, places, 0, &panel, steps),
+        };
         for (int64_t q = 0; q < job->pieces; q++) {
-            const struct fetch fetch = {
-                .x_first = first + tiles, .x_tiles = p == 0 ? min64(tiles, job->tiles - first - tiles) : 0,
-                .y_first = first, .y_tiles = q == job->pieces - 1 ? tiles : 0,
-            };
-            multiply(job, &panel, q, at(lane.own, q * PLANES * distance, job->c.kernels->item), distance, tiles,
-                     u_at(job, job->u, p, q), lane.m, &fetch);
+            fetch[1].pixels = q == job->pieces - 1 ? 16 * tiles : 0;
+            multiply(job, &panel, q, at(lane.own, q * job->block_tiles * v_tile(job), job->c.kernels->item), tiles,
+                     u_at(job, job->u, p, q), lane.m, job->far ? fetch : NULL);
         }
-        finish(job, &panel, first, tiles, &lane);
+        finish(job, &panel, places, tiles, &lane);
     }
     if (job->c.activation.kind != CHANCONV_IDENTITY) {
-        activate_tiles(job, first, tiles);
+        activate_tiles(job, places, tiles);
     }
 }
 
@@ -441,8 +472,9 @@ static void run_block(void *data, int lane_number, int64_t i)
 static void make_v(void *data, int lane, int64_t i)
 {
     const struct job *job = data;
+    const struct place place = place_of(job, i);
     (void)lane;
-    transform_tiles(job, i, 1, i, job->tiles, job->shared);
+    transform_tiles(job, &place, 1, i, job->tiles, job->shared);
 }
 
 /* Few tiles: piece q of panel p of U, made by the lane if it is not there. */
@@ -461,20 +493,22 @@ static void run_panel(void *data, int lane_number, int64_t i)
     struct job *job = data;
     const struct lane lane = lane_at(job, lane_number);
     const struct panel panel = panel_at(job->c.kernels, job->c.k, i);
-    const int64_t distance = v_plane(job, job->tiles);
-    const struct fetch nothing = {0};
+    struct place places[FEW_TILES];
+    find_places(job, 0, job->tiles, places);
     for (int64_t q = 0; q < job->pieces; q++) {
         const char *u = own_u(job, &panel, i, q, &lane);
-        multiply(job, &panel, q, at(job->shared, q * PLANES * distance, job->c.kernels->item), distance, job->tiles, u,
-                 lane.m, &nothing);
+        multiply(job, &panel, q, at(job->shared, q * job->tiles * v_tile(job), job->c.kernels->item), job->tiles, u,
+                 lane.m, NULL);
     }
-    finish(job, &panel, 0, job->tiles, &lane);
+    finish(job, &panel, places, job->tiles, &lane);
 }
 
 static void activate_tile(void *data, int lane, int64_t i)
 {
+    const struct job *job = data;
+    const struct place place = place_of(job, i);
     (void)lane;
-    activate_tiles(data, i, 1);
+    activate_tiles(job, &place, 1);
 }
 
 static void run_units_of(chanconv_context *context, struct job *job)
@@ -507,6 +541,12 @@ static void plan_kernel(struct job *job)
     job->width = job->panels > 1 ? max64(job->width, 2 * c->kernels->vl) : job->width;
 }
 
+static double bytes_of_x_and_y(const struct correlation *c)
+{
+    const double of_image = (double)(c->x.h * c->x.w) * (double)c->x.c + (double)(c->oh * c->ow) * (double)c->k;
+    return (double)(c->x.n * c->groups) * of_image * (double)c->x.item;
+}
+
 static struct job job_of(const struct correlation *c, int threads)
 {
     struct job job = {.c = *c, .threads = threads, .tile_rows = ceil_div(c->oh, 4), .tile_cols = ceil_div(c->ow, 4)};
@@ -517,6 +557,7 @@ static struct job job_of(const struct correlation *c, int threads)
     job.blocks = job.few ? 1 : ceil_div(ceil_div(job.tiles, fitting), threads) * threads;
     job.blocks = min64(job.blocks, job.tiles);
     job.block_tiles = ceil_div(job.tiles, job.blocks);
+    job.far = !job.few && bytes_of_x_and_y(c) > FAR_BYTES;
     return job;
 }
 
