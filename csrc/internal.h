@@ -350,6 +350,14 @@ struct kernels {
      * values. Returns whether they came out finite; not always if they are huge. */
     bool (*winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y, int64_t y_row,
                             int64_t y_pixel, int64_t rows, int64_t cols);
+    /* d[i], i < 36, at d + i * plane: `count` channels of the rows x cols (<= 4 x 4) pixels of a tile of grad_y,
+     * transformed; zeros follow to a whole vector. */
+    void (*winograd_grad_y)(const void *y, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols, int64_t count,
+                            void *d, int64_t plane);
+    /* Gradients of the taps (i, j) at kernel + i * tap[0] + j * tap[1] + r * kernel_row, `columns` values each, from the
+     * sums m at m + r * row, r < rows, whole vectors. Returns whether they came out finite; not always if they are huge. */
+    bool (*winograd_grad_kernel)(const void *m, int64_t plane, int64_t row, int64_t rows, int64_t columns, void *kernel,
+                                 const int64_t tap[2], int64_t kernel_row);
 
     /* Fourier transforms of `size` values: a power of 2 from 16 on, times 3 or 5 or neither. A panel is `size` rows of a
      * complex vector: vl real parts, then vl imaginary parts. A transform is one of each column, in place; frequencies

@@ -10,9 +10,31 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "internal.h"
 
 enum { KEPT_BYTES_MAX = 16 << 20 };
+
+/* Blocks of so many bytes lie on large pages where the system has them: a block that is not kept is zeroed by the system
+ * page by page, which with small ones can take longer than what the block is for. */
+enum { LARGE_PAGE = 2 << 20, LARGE_BYTES = 4 << 20 };
+
+static void *aligned_memory(size_t bytes)
+{
+    void *memory = NULL;
+    if (posix_memalign(&memory, bytes < LARGE_BYTES ? CACHE_LINE : LARGE_PAGE, bytes) != 0) {
+        return NULL;
+    }
+#if defined(MADV_HUGEPAGE)
+    if (bytes >= LARGE_BYTES) {
+        madvise(memory, bytes, MADV_HUGEPAGE); /* a wish: it is no matter if it fails */
+    }
+#endif
+    return memory;
+}
 
 struct block {
     _Alignas(CACHE_LINE) void *base; /* as the host's allocator gave it */
@@ -23,14 +45,14 @@ static _Atomic(struct block *) kept;
 
 static struct block *new_block(size_t bytes)
 {
-    void *memory;
-    size_t rounded = (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
-    if (rounded < bytes || rounded > SIZE_MAX - sizeof(struct block) ||
-        posix_memalign(&memory, CACHE_LINE, sizeof(struct block) + rounded) != 0) {
+    const size_t rounded = (bytes + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    if (rounded < bytes || rounded > SIZE_MAX - sizeof(struct block)) {
         return NULL;
     }
-    struct block *block = memory;
-    block->bytes = rounded;
+    struct block *block = aligned_memory(sizeof(struct block) + rounded);
+    if (block) {
+        block->bytes = rounded;
+    }
     return block;
 }
 

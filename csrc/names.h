@@ -48,9 +48,12 @@
 #define fft_store_tile chanconv_fft_store_tile_
 #define fft_take_memory chanconv_fft_take_memory_
 #define fft_take_rows chanconv_fft_take_rows_
+#define find_patch chanconv_find_patch_
+#define find_places chanconv_find_places_
 #define forward_correlation chanconv_forward_correlation_
 #define gradient_of_x chanconv_gradient_of_x_
 #define gradient_of_x_bytes chanconv_gradient_of_x_bytes_
+#define grid_of chanconv_grid_of_
 #define inside chanconv_inside_
 #define job_bytes chanconv_job_bytes_
 #define kernel_gradient chanconv_kernel_gradient_
@@ -95,6 +98,8 @@
 #define take_lasting chanconv_take_lasting_
 #define take_scratch chanconv_take_scratch_
 #define unpack chanconv_unpack_
+#define winograd_gradient chanconv_winograd_gradient_
+#define winograd_gradient_bytes chanconv_winograd_gradient_bytes_
 #define worthwhile_threads chanconv_worthwhile_threads_
 
 #endif

@@ -22,9 +22,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "gemm.h"
+#include "winograd.h"
 
-enum { PLANES = 36, TAPS = 9, PIECE = 64 };
+enum { PIECE = 64 };
 
 /* Tiles of a block: enough for U to be read from afar, as few as let V and M share the second-level cache with it; and bytes
  * of V, which with many channels leave room for fewer. */
@@ -39,14 +39,13 @@ enum { CHANNELS_MAX = 2048, TRANSFORMED_BYTES_MAX = 1 << 28 };
 
 struct job {
     struct correlation c;            /* one group of it */
-    int64_t tile_rows, tile_cols;    /* of an image */
-    int64_t tiles;                   /* of all images */
+    struct grid grid;
     int64_t pieces, piece;           /* of the channels; all but the last have `piece` */
     int64_t panels, width;           /* of the kernels; columns of the widest */
     bool few, far;                   /* few tiles; x and y come from memory */
     int64_t blocks;                  /* of tiles */
     int64_t block_tiles;             /* of the largest */
-    char *zeros, *shared, *lanes;    /* a pixel of zeros; V or U as a whole; what each lane has */
+    char *shared, *lanes;            /* V or U as a whole; what each lane has */
     const char *u;                   /* U as a whole, or NULL: then each panel makes its own */
     atomic_bool finite;              /* the kernel is */
     int threads;
@@ -60,8 +59,7 @@ static int64_t item(const struct job *job) { return (int64_t)job->c.kernels->ite
  * in the first-level cache. */
 static int64_t plane(const struct job *job, int64_t rows, int64_t width)
 {
-    const int64_t line = CACHE_LINE / item(job);
-    return (ceil_div(rows * width, line) | 1) * line;
+    return odd_lines(rows * width, item(job));
 }
 
 static int64_t first_channel(const struct job *job, int64_t piece) { return piece * job->piece; }
@@ -91,7 +89,7 @@ static int64_t zeros_elements(const struct job *job) { return plane(job, 1, job-
 
 static int64_t shared_elements(const struct job *job)
 {
-    return job->few ? v_elements(job, job->tiles) : job->c.prepared ? 0 : u_elements(job);
+    return job->few ? v_elements(job, job->grid.tiles) : job->c.prepared ? 0 : u_elements(job);
 }
 
 static int64_t lane_elements(const struct job *job)
@@ -115,35 +113,7 @@ static struct lane lane_at(const struct job *job, int lane)
     };
 }
 
-/* ---- Tiles ------------------------------------------------------------------------------------------------------------ */
-
-/* Tile t of all images: its first output, and how many of its 4 x 4 outputs there are. */
-struct place {
-    int64_t n, row, col, rows, cols;
-};
-
-static struct place place_at(const struct job *job, int64_t n, int64_t row, int64_t col)
-{
-    return (struct place){n, row, col, min64(4, job->c.oh - row), min64(4, job->c.ow - col)};
-}
-
-static struct place place_of(const struct job *job, int64_t t)
-{
-    const int64_t n = t / (job->tile_rows * job->tile_cols), in_image = t % (job->tile_rows * job->tile_cols);
-    return place_at(job, n, in_image / job->tile_cols * 4, in_image % job->tile_cols * 4);
-}
-
-/* Those of tiles first .. first + count - 1, count > 0, with few divisions. */
-static void find_places(const struct job *job, int64_t first, int64_t count, struct place *places)
-{
-    places[0] = place_of(job, first);
-    for (int64_t t = 1; t < count; t++) {
-        const struct place last = places[t - 1];
-        places[t] = last.col + 4 < job->c.ow   ? place_at(job, last.n, last.row, last.col + 4)
-                    : last.row + 4 < job->c.oh ? place_at(job, last.n, last.row + 4, 0)
-                                               : place_at(job, last.n + 1, 0, 0);
-    }
-}
+/* ---- V ------------------------------------------------------------------------------------------------------------------ */
 
 static char *output(const struct job *job, const struct place *place, int64_t column)
 {
@@ -152,49 +122,11 @@ static char *output(const struct job *job, const struct place *place, int64_t co
               c->kernels->item);
 }
 
-/* Rows (or columns) of x under the 6 of a tile, from the padded image's `first`; -1 for zeros, and for those beyond the
- * last that an output needs. */
-static void sources(const struct image *x, int64_t first, int64_t needed, int64_t size, int64_t source[6])
-{
-    for (int64_t i = 0; i < 6; i++) {
-        const int64_t at_row = first + i;
-        source[i] = i >= needed                       ? -1
-                    : at_row >= 0 && at_row < size    ? at_row
-                                                      : source_index(x->mode, at_row, size);
-    }
-}
-
-/* The 36 pixels of x under a tile. */
-static void find_patch(const struct job *job, const struct place *place, struct patch *patch)
-{
-    const struct image *x = &job->c.x;
-    const int64_t top = place->row + job->c.origin[0], left = place->col + job->c.origin[1];
-    const char *image = at(x->data, place->n * x->image, x->item);
-    patch->row = x->row;
-    patch->pixel = x->pixel;
-    patch->base = NULL;
-    if (place->rows == 4 && place->cols == 4 && top >= 0 && left >= 0 && top + 6 <= x->h && left + 6 <= x->w) {
-        patch->base = at(image, top * x->row + left * x->pixel, x->item);
-        return;
-    }
-    int64_t row[6], col[6];
-    sources(x, top, place->rows + 2, x->h, row);
-    sources(x, left, place->cols + 2, x->w, col);
-    for (int i = 0; i < 6; i++) {
-        for (int j = 0; j < 6; j++) {
-            patch->at[6 * i + j] = row[i] < 0 || col[j] < 0 ? job->zeros
-                                                            : at(image, row[i] * x->row + col[j] * x->pixel, x->item);
-        }
-    }
-}
-
 /* Pixel i of a patch. */
 static const void *patch_pixel(const struct patch *patch, int64_t i, size_t size)
 {
     return patch->base ? at(patch->base, i / 6 * patch->row + i % 6 * patch->pixel, size) : patch->at[i];
 }
-
-/* ---- V ------------------------------------------------------------------------------------------------------------------ */
 
 /* V of some tiles, at `row` and on of `tiles` tiles. */
 static void transform_tiles(const struct job *job, const struct place *places, int64_t count, int64_t row,
@@ -202,7 +134,7 @@ static void transform_tiles(const struct job *job, const struct place *places, i
 {
     for (int64_t t = 0; t < count; t++) {
         struct patch patch;
-        find_patch(job, &places[t], &patch);
+        find_patch(&job->grid, &places[t], &patch);
         for (int64_t q = 0; q < job->pieces; q++) {
             job->c.kernels->winograd_input(&patch, first_channel(job, q), channels(job, q),
                                            at(v, (q * tiles + row + t) * v_tile(job), job->c.kernels->item),
@@ -336,7 +268,7 @@ static void add_piece(const struct job *job, const struct panel *panel, int64_t 
     const struct kernels *kernels = job->c.kernels;
     const int64_t width = panel->vectors * kernels->vl, count = channels(job, q);
     struct patch patch;
-    find_patch(job, place, &patch);
+    find_patch(&job->grid, place, &patch);
     for (int64_t i = 0; i < PLANES; i++) {
         memcpy(lane->patch + i * count * item(job), at(patch_pixel(&patch, i, kernels->item), first_channel(job, q), kernels->item),
                (size_t)(count * item(job)));
@@ -405,7 +337,7 @@ static void activate_tiles(const struct job *job, const struct place *places, in
 
 /* ---- Units of work ----------------------------------------------------------------------------------------------------- */
 
-static int64_t first_tile(const struct job *job, int64_t block) { return job->tiles * block / job->blocks; }
+static int64_t first_tile(const struct job *job, int64_t block) { return job->grid.tiles * block / job->blocks; }
 
 /* Many tiles: U of panel i / pieces, piece i % pieces. */
 static void make_u(void *data, int lane, int64_t i)
@@ -445,9 +377,9 @@ static void run_block(void *data, int lane_number, int64_t i)
     struct job *job = data;
     const struct lane lane = lane_at(job, lane_number);
     const int64_t first = first_tile(job, i), tiles = first_tile(job, i + 1) - first;
-    const int64_t next_tiles = min64(tiles, job->tiles - first - tiles);
+    const int64_t next_tiles = min64(tiles, job->grid.tiles - first - tiles);
     struct place places[2 * BLOCK_TILES];
-    find_places(job, first, tiles + next_tiles, places);
+    find_places(&job->grid, first, tiles + next_tiles, places);
     transform_tiles(job, places, tiles, 0, job->block_tiles, lane.own);
     for (int64_t p = 0; p < job->panels; p++) {
         const struct panel panel = panel_at(job->c.kernels, job->c.k, p);
@@ -472,9 +404,10 @@ static void run_block(void *data, int lane_number, int64_t i)
 static void make_v(void *data, int lane, int64_t i)
 {
     const struct job *job = data;
-    const struct place place = place_of(job, i);
+    struct place place;
+    find_places(&job->grid, i, 1, &place);
     (void)lane;
-    transform_tiles(job, &place, 1, i, job->tiles, job->shared);
+    transform_tiles(job, &place, 1, i, job->grid.tiles, job->shared);
 }
 
 /* Few tiles: piece q of panel p of U, made by the lane if it is not there. */
@@ -494,19 +427,20 @@ static void run_panel(void *data, int lane_number, int64_t i)
     const struct lane lane = lane_at(job, lane_number);
     const struct panel panel = panel_at(job->c.kernels, job->c.k, i);
     struct place places[FEW_TILES];
-    find_places(job, 0, job->tiles, places);
+    find_places(&job->grid, 0, job->grid.tiles, places);
     for (int64_t q = 0; q < job->pieces; q++) {
         const char *u = own_u(job, &panel, i, q, &lane);
-        multiply(job, &panel, q, at(job->shared, q * job->tiles * v_tile(job), job->c.kernels->item), job->tiles, u,
+        multiply(job, &panel, q, at(job->shared, q * job->grid.tiles * v_tile(job), job->c.kernels->item), job->grid.tiles, u,
                  lane.m, NULL);
     }
-    finish(job, &panel, places, job->tiles, &lane);
+    finish(job, &panel, places, job->grid.tiles, &lane);
 }
 
 static void activate_tile(void *data, int lane, int64_t i)
 {
     const struct job *job = data;
-    const struct place place = place_of(job, i);
+    struct place place;
+    find_places(&job->grid, i, 1, &place);
     (void)lane;
     activate_tiles(job, &place, 1);
 }
@@ -514,10 +448,10 @@ static void activate_tile(void *data, int lane, int64_t i)
 static void run_units_of(chanconv_context *context, struct job *job)
 {
     if (job->few) {
-        run_units(context, job->threads, job->tiles, make_v, job);
+        run_units(context, job->threads, job->grid.tiles, make_v, job);
         run_units(context, job->threads, job->panels, run_panel, job);
         if (job->c.activation.kind != CHANCONV_IDENTITY) {
-            run_units(context, job->threads, job->tiles, activate_tile, job);
+            run_units(context, job->threads, job->grid.tiles, activate_tile, job);
         }
     } else {
         if (!job->u) {
@@ -549,14 +483,13 @@ static double bytes_of_x_and_y(const struct correlation *c)
 
 static struct job job_of(const struct correlation *c, int threads)
 {
-    struct job job = {.c = *c, .threads = threads, .tile_rows = ceil_div(c->oh, 4), .tile_cols = ceil_div(c->ow, 4)};
+    struct job job = {.c = *c, .threads = threads, .grid = grid_of(c)};
     plan_kernel(&job);
-    job.tiles = c->x.n * job.tile_rows * job.tile_cols;
-    job.few = job.tiles <= FEW_TILES && v_elements(&job, job.tiles) * item(&job) <= FEW_V_BYTES;
+    job.few = job.grid.tiles <= FEW_TILES && v_elements(&job, job.grid.tiles) * item(&job) <= FEW_V_BYTES;
     const int64_t fitting = max64(min64(BLOCK_TILES, BLOCK_V_BYTES / (v_elements(&job, 1) * item(&job))), 1);
-    job.blocks = job.few ? 1 : ceil_div(ceil_div(job.tiles, fitting), threads) * threads;
-    job.blocks = min64(job.blocks, job.tiles);
-    job.block_tiles = ceil_div(job.tiles, job.blocks);
+    job.blocks = job.few ? 1 : ceil_div(ceil_div(job.grid.tiles, fitting), threads) * threads;
+    job.blocks = min64(job.blocks, job.grid.tiles);
+    job.block_tiles = ceil_div(job.grid.tiles, job.blocks);
     job.far = !job.few && bytes_of_x_and_y(c) > FAR_BYTES;
     return job;
 }
@@ -602,14 +535,14 @@ static chanconv_status run_groups(chanconv_context *context, const struct correl
     if (!scratch) {
         return CHANCONV_NO_MEMORY;
     }
-    job.zeros = scratch;
+    memset(scratch, 0, (size_t)(zeros_elements(&job) * item(&job)));
+    job.grid.zeros = scratch;
     job.shared = at(scratch, zeros_elements(&job), c->kernels->item);
     job.lanes = at(job.shared, shared_elements(&job), c->kernels->item);
-    memset(job.zeros, 0, (size_t)(zeros_elements(&job) * item(&job)));
     atomic_init(&job.finite, !c->prepared || c->prepared->finite);
     for (int64_t g = 0; g < c->groups && atomic_load(&job.finite); g++) {
         job.u = c->prepared ? at(c->prepared + 1, g * u_elements(&job), c->kernels->item) : NULL;
-        job.c.x.data = at(c->x.data, g * c->x_group, c->kernels->item);
+        job.c.x.data = job.grid.x.data = at(c->x.data, g * c->x_group, c->kernels->item);
         job.c.y = at(c->y, g * c->y_group, c->kernels->item);
         job.c.kernel = at(c->kernel, g * c->kernel_group, c->kernels->item);
         job.c.bias = c->bias ? at(c->bias, g * c->k, c->kernels->item) : NULL;
@@ -652,9 +585,16 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
     if (pass == CHANCONV_GRAD_X) {
         return gradient_of_x(context, g, arrays, &correlator);
     }
-    const struct correlation c = forward_correlation(g, arrays);
-    const chanconv_status status = winograd_correlate(context, &c);
-    if (status != CORRELATE_NOT_FINITE) {
+    bool finite = true;
+    chanconv_status status;
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        status = winograd_gradient(context, g, arrays, &finite);
+    } else {
+        const struct correlation c = forward_correlation(g, arrays);
+        status = winograd_correlate(context, &c);
+        finite = status != CORRELATE_NOT_FINITE;
+    }
+    if (finite) {
         return status;
     }
     struct arrays plain = *arrays;
@@ -665,6 +605,9 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
 static int64_t pass_prepared_bytes(const struct geometry *g, chanconv_pass pass)
 {
     const struct arrays none = {0};
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        return 0;
+    }
     const struct correlation c = forward_correlation(g, &none);
     return pass == CHANCONV_FORWARD ? prepared_bytes(&c) : prepared_gradient_of_x_bytes(g, &correlator);
 }
@@ -682,7 +625,7 @@ static void pass_prepare(const struct geometry *g, chanconv_pass pass, const voi
 
 static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *plan)
 {
-    const int64_t columns = pass == CHANCONV_FORWARD ? g->kg : g->cg;
+    const int64_t columns = pass == CHANCONV_GRAD_X ? g->cg : g->kg;
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
     if (columns == 0 || g->n == 0) {
@@ -691,8 +634,9 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
     const struct panel panel = panel_at(c.kernels, columns, 0);
     plan->tile[0] = (int32_t)tallest(c.kernels, &panel);
     plan->tile[1] = (int32_t)(panel.vectors * c.kernels->vl);
-    plan->workspace_bytes = pass == CHANCONV_FORWARD ? winograd_bytes(&c, plan->threads)
-                                                     : gradient_of_x_bytes(g, plan->threads, &correlator);
+    plan->workspace_bytes = pass == CHANCONV_FORWARD  ? winograd_bytes(&c, plan->threads)
+                            : pass == CHANCONV_GRAD_X ? gradient_of_x_bytes(g, plan->threads, &correlator)
+                                                      : winograd_gradient_bytes(g, plan->threads);
 }
 
 /* ---- The choice ------------------------------------------------------------------------------------------------------------ */
@@ -740,10 +684,25 @@ static double windows_on_x(const struct geometry *g, int axis)
     return (double)taps / 3;
 }
 
+/* The gradient of the kernel: likewise; the plain sum with few kernels is narrow_gradient.c. */
+static bool gradient_pays(const struct kernels *kernels, const struct geometry *g)
+{
+    const double c = (double)g->cg, k = to_vectors(kernels, (double)g->kg), vl = (double)kernels->vl;
+    const double tiles = (double)ceil_div(g->oh, 4) * (double)ceil_div(g->ow, 4);
+    const double windows = windows_on_x(g, 0) * (double)g->ow, rate = product_rate(kernels, (double)g->kg);
+    const double register_tiles = ceil(c / MR_MAX) * ceil(k / (2 * vl));
+    const double cost = PLANES * (c * k * tiles / rate + register_tiles * 200 * vl) +
+                        370 * (to_vectors(kernels, c) + k) * tiles + 400 * c * k;
+    return cost < 0.9 * TAPS * c * windows * fmin(k / rate, (double)g->kg + 9);
+}
+
 /* By one image of the batch alone, so that an image has the same bits in any batch. */
 static bool pays(const struct geometry *g, chanconv_pass pass)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
+    if (pass == CHANCONV_GRAD_KERNEL) {
+        return gradient_pays(kernels, g);
+    }
     const bool forward = pass == CHANCONV_FORWARD;
     const double channels = (double)(forward ? g->cg : g->kg), columns = (double)(forward ? g->kg : g->cg);
     const double tiles = (double)ceil_div(forward ? g->oh : g->h, 4) * (double)ceil_div(forward ? g->ow : g->w, 4);
@@ -753,13 +712,10 @@ static bool pays(const struct geometry *g, chanconv_pass pass)
 
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
-    const int64_t channels = pass == CHANCONV_FORWARD ? g->cg : g->kg, kernels = pass == CHANCONV_FORWARD ? g->kg : g->cg;
+    const int64_t channels = pass == CHANCONV_GRAD_X ? g->kg : g->cg, kernels = pass == CHANCONV_GRAD_X ? g->cg : g->kg;
     if (g->kh != 3 || g->kw != 3 || g->stride[0] != 1 || g->stride[1] != 1 || g->dilation[0] != 1 ||
         g->dilation[1] != 1) {
         return "it is for 3x3 kernels, stride 1 and dilation 1";
-    }
-    if (pass == CHANCONV_GRAD_KERNEL) {
-        return "it has no gradient of the kernel";
     }
     if (channels < 1 || channels > CHANNELS_MAX ||
         kernels > TRANSFORMED_BYTES_MAX / PLANES / channels / (int64_t)g->item) {

@@ -8,7 +8,7 @@ from oracle import MODES, Problem, run, same_bits
 import chanconv
 from chanconv import reference
 
-PASSES = ("forward", "grad_x")
+PASSES = ("forward", "grad_x", "grad_kernel")
 
 # The transforms of csrc/kernels/winograd.h.
 POINTS = np.array([0, 5 / 8, -5 / 8, 3 / 2, -3 / 2])
@@ -29,6 +29,16 @@ def winograd(x, kernel, transforms=(INPUT, KERNEL, OUTPUT)):
     return y.reshape(4 * y.shape[0], 4 * y.shape[2], -1)
 
 
+def winograd_gradient(x, grad, transforms=(INPUT, KERNEL, OUTPUT)):
+    """The gradient of the kernel for a padded image x[h][w][c] of 4 i + 2 by 4 j + 2 pixels and grad[4 i][4 j][k]."""
+    b, g, a = transforms
+    tiles = np.lib.stride_tricks.sliding_window_view(x, (6, 6), (0, 1))[::4, ::4]
+    outputs = grad.reshape(tiles.shape[0], 4, tiles.shape[1], 4, -1)
+    v = np.einsum("ri,sj,yxcij->yxrsc", b, b, tiles)
+    d = np.einsum("ir,js,yixjk->yxrsk", a, a, outputs)
+    return np.einsum("ri,sj,yxrsc,yxrsk->ijck", g, g, v, d, optimize=True)
+
+
 def as_forward(pass_, problem, arrays):
     """The pass as a correlation: padded images of whole tiles, the kernel, and the size of an output."""
     x, kernel, _, grad = (a.astype(np.float64) for a in arrays)
@@ -44,6 +54,22 @@ def as_forward(pass_, problem, arrays):
     return np.moveaxis(planes, 1, -1), kernel, sizes
 
 
+def gradient_bound(problem, arrays, dtype):
+    """What the error of every element of the gradient of the kernel is within.
+
+    abs(error) <= gamma(n) * abs(G') ((abs(A) abs(dL/dy) abs(A')) * (abs(B') abs(d) abs(B))) abs(G), summed over the tiles.
+    In each dimension 3 roundings of the transform of x, 3 of that of dL/dy and 5 of the sums'; then those of the sums, up to
+    64 tiles and one for each 32.
+    """
+    images, _, (oh, ow) = as_forward("forward", problem, arrays)
+    grad = np.pad(abs(arrays[3].astype(np.float64)), [(0, 0), (0, -oh % 4), (0, -ow % 4), (0, 0)])
+    parts = [abs(t) for t in (INPUT, KERNEL, OUTPUT)]
+    total = sum(winograd_gradient(abs(x), g, parts) for x, g in zip(images, grad, strict=True))
+    tiles = len(images) * -(-oh // 4) * -(-ow // 4)
+    nu = (2 * (3 + 3 + 5) + min(tiles, 64) + -(-tiles // 32)) * np.finfo(dtype).eps / 2
+    return nu / (1 - nu) * total
+
+
 def bound(pass_, problem, arrays, dtype):
     """What the error of every element is within.
 
@@ -51,6 +77,8 @@ def bound(pass_, problem, arrays, dtype):
     way of a value: in each dimension 3 of the transform of x, 4 of the kernel's and 4 of the output's; then those of the
     sum, up to 64 channels and one for each 64; and the bias.
     """
+    if pass_ == "grad_kernel":
+        return gradient_bound(problem, arrays, dtype)
     images, kernel, (oh, ow) = as_forward(pass_, problem, arrays)
     total = [winograd(abs(x), abs(kernel), [abs(t) for t in (INPUT, KERNEL, OUTPUT)]) for x in images]
     bias = abs(arrays[2].astype(np.float64)) if pass_ == "forward" else 0
@@ -72,6 +100,9 @@ def test_the_transforms_are_an_identity():
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((10, 14, 3)), rng.standard_normal((3, 3, 3, 2))
     np.testing.assert_allclose(winograd(x, kernel), reference.conv(x, kernel), rtol=0, atol=1e-12)
+    grad = rng.standard_normal((8, 12, 2))
+    expected = reference.conv_grad_kernel(grad, x, kernel.shape)
+    np.testing.assert_allclose(winograd_gradient(x, grad), expected, rtol=0, atol=1e-12)
 
 
 SIZES = [
@@ -82,6 +113,7 @@ SIZES = [
     *(Problem(c=4, k=6, h=5, w=4, padding=p) for p in (0, 1, 2, 3, 7, ((0, 1), (2, 5)))),
     *(Problem(n=2, c=24, k=20, h=10, w=12, groups=g, padding=1) for g in (2, 4)),
     Problem(c=70, k=40, h=41, w=33, padding=1),
+    Problem(n=3, c=3, k=4, h=45, w=57, padding=1),
 ]
 
 
@@ -91,7 +123,7 @@ def test_error_bound(pass_, problem, isa, dtype):
     assert_bounded(pass_, problem, problem.arrays(dtype), dtype)
 
 
-@pytest.mark.parametrize("problem", [Problem(n=3, h=11, w=13, c=40, k=24, padding=1), SIZES[-1]], ids=str)
+@pytest.mark.parametrize("problem", [Problem(n=3, h=11, w=13, c=40, k=24, padding=1), SIZES[-2]], ids=str)
 @pytest.mark.parametrize("values", ["one sign", "checkerboard", "single", "scales", "cancelling", "tiny"])
 @pytest.mark.parametrize("pass_", PASSES)
 def test_error_bound_on_adversarial_values(pass_, values, problem, dtype):
@@ -127,13 +159,24 @@ def test_error_in_units_of_the_direct_sum(channels, dtype):
     assert error["winograd"] < 7 * error["gemm"]
 
 
+@pytest.mark.parametrize("size", [20, 60])
+def test_error_of_the_gradient_in_units_of_the_direct_sum(size, dtype):
+    """On normal values, as measured: 1.3 to 1.7 times the error of the plain sum, whatever the number of pixels."""
+    problem = Problem(n=2, h=size, w=size, c=16, k=20, padding=1)
+    arrays = problem.arrays(dtype)
+    wide = [a.astype(np.longdouble if dtype == np.float64 else np.float64) for a in arrays]
+    expected = run("grad_kernel", problem, wide, reference)
+    error = np.std((run("grad_kernel", problem, arrays, algorithm="winograd") - expected) / np.std(expected))
+    assert error < 10 * np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("problem", [p for p in SIZES if p.groups > 1 or p.padding == 7], ids=str)
 @pytest.mark.parametrize("pass_", PASSES)
 def test_groups_and_wide_padding(pass_, problem, isa, dtype):
     arrays = problem.arrays(dtype)
     result = run(pass_, problem, arrays, algorithm="winograd")
     expected = run(pass_, problem, [a.astype(np.float64) for a in arrays], reference)
-    np.testing.assert_allclose(result, expected, rtol=0, atol=300 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=100 * np.finfo(dtype).eps * max(3, np.std(expected)))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -197,7 +240,7 @@ LOSES = [(1, 4, 4, 64, 64), (1, 4, 4, 512, 512), (1, 224, 224, 3, 3), (1, 56, 56
 @pytest.mark.parametrize("pass_", PASSES)
 def test_auto_takes_it_where_it_saves_time(pass_, sizes, chosen):
     """Whatever the number of images and threads; "gemm" and strict precision never do."""
-    n, h, w, c, k = sizes if pass_ == "forward" else (*sizes[:3], *sizes[:2:-1])
+    n, h, w, c, k = (*sizes[:3], *sizes[:2:-1]) if pass_ == "grad_x" else sizes
     for images in (n, 16 * n):
         for threads in (1, 3):
             with chanconv.num_threads(threads):
@@ -249,7 +292,7 @@ def poisoned(problem, argument, index, value, dtype):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("problem", POISONED, ids=str)
-@pytest.mark.parametrize(("pass_", "read"), [("forward", (0, 1, 2)), ("grad_x", (1, 3))])
+@pytest.mark.parametrize(("pass_", "read"), [("forward", (0, 1, 2)), ("grad_x", (1, 3)), ("grad_kernel", (0, 3))])
 def test_one_nonfinite_value_at_every_position(pass_, read, problem, value, isa, dtype):
     """An output is NaN, Inf or finite as the sum over the padded input says; a finite one is right."""
     for argument in read:
@@ -281,6 +324,7 @@ def test_nothing_but_nans(n, isa):
     x, kernel, bias, grad = problem.arrays(np.float32)
     assert np.isnan(run("forward", problem, (x * np.nan, kernel, bias, grad), algorithm="winograd")).all()
     assert np.isnan(run("grad_x", problem, (x, kernel, bias, grad * np.inf), algorithm="winograd")).any()
+    assert np.isnan(run("grad_kernel", problem, (x, kernel, bias, grad * np.nan), algorithm="winograd")).all()
 
 
 @pytest.mark.parametrize("pass_", PASSES)
@@ -296,6 +340,9 @@ def test_overflow_on_the_way_is_none_in_the_result(pass_, scale, isa, dtype):
         arrays[big] *= dtype.type(scale) * largest
     arrays[3][..., 1:] = 0
     arrays[1], arrays[2][:] = kernel, 0
+    if pass_ == "grad_kernel":
+        arrays[3][:] = 0
+        arrays[3][0, 4, 5, 2] = 1
     expected = run(pass_, problem, arrays, algorithm="gemm")
     assert np.isfinite(expected).all() and abs(expected).max() == dtype.type(scale) * largest
     result = run(pass_, problem, arrays, algorithm="winograd")

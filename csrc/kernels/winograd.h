@@ -254,4 +254,123 @@ TARGET static bool NAME(winograd_output)(const void *m, int64_t plane, const voi
               : NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, false));
 }
 
+/* ---- Gradient of the kernel: the transposes of those above, y = A' ((G g) * (B' d)) being linear in g:
+ *
+ *     gradient of g = G' ((A dL/dy) * (B' d)) summed over the tiles
+ */
+
+/* d = A y */
+INLINE void NAME(winograd_grad_y_row)(const NAME(vec) y[4], NAME(vec) d[6])
+{
+    const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
+    const NAME(vec) even_a = y[0] + aa * y[2], odd_a = a * y[1] + aaa * y[3];
+    const NAME(vec) even_b = y[0] + bb * y[2], odd_b = b * y[1] + bbb * y[3];
+    d[0] = y[0];
+    d[1] = even_a + odd_a;
+    d[2] = even_a - odd_a;
+    d[3] = even_b + odd_b;
+    d[4] = even_b - odd_b;
+    d[5] = y[3];
+}
+
+/* g = G' m */
+INLINE void NAME(winograd_grad_kernel_row)(const NAME(vec) m[6], NAME(vec) g[3])
+{
+    const REAL zero = 256.0 / 225, a0 = -2048.0 / 2975, a1 = -256.0 / 595, a2 = -32.0 / 119;
+    const REAL b0 = 128.0 / 1071, b1 = 64.0 / 357, b2 = 32.0 / 119;
+    const NAME(vec) even_a = m[1] + m[2], even_b = m[3] + m[4];
+    g[0] = zero * m[0] + (a0 * even_a + b0 * even_b);
+    g[1] = a1 * (m[1] - m[2]) + b1 * (m[3] - m[4]);
+    g[2] = m[5] + (a2 * even_a + b2 * even_b);
+}
+
+/* One vector of channels of a tile of grad_y. whole, known at compile time: it has all its 4 x 4 pixels, and `count` is
+ * that of the vector. */
+INLINE void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+                                         int64_t count, REAL *d, int64_t plane, const bool whole)
+{
+    NAME(vec) columns[6][4];
+    UNROLL for (int j = 0; j < 4; j++) {
+        NAME(vec) pixel[4], out[6];
+        UNROLL for (int i = 0; i < 4; i++) {
+            const REAL *p = y + i * y_row + j * y_pixel;
+            pixel[i] = whole                  ? *(const NAME(vec) *)p
+                       : i < rows && j < cols ? NAME(load_part)(p, count, (NAME(vec)){0})
+                                              : (NAME(vec)){0};
+        }
+        NAME(winograd_grad_y_row)(pixel, out);
+        UNROLL for (int i = 0; i < 6; i++) {
+            columns[i][j] = out[i];
+        }
+    }
+    AFTER_COLUMNS;
+    for (int i = 0; i < 6; i++, d += 6 * plane) {
+        NAME(vec) out[6];
+        NAME(winograd_grad_y_row)(columns[i], out);
+        UNROLL for (int j = 0; j < 6; j++) {
+            *(NAME(vec) *)(d + j * plane) = out[j];
+        }
+    }
+}
+
+TARGET static void NAME(winograd_grad_y)(const void *y_, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+                                         int64_t count, void *d_, int64_t plane)
+{
+    const REAL *y = y_;
+    REAL *d = d_;
+    int64_t k = 0;
+    for (; rows == 4 && cols == 4 && k + NAME(VL) <= count; k += NAME(VL)) {
+        NAME(winograd_grad_y_vector)(y + k, y_row, y_pixel, 4, 4, NAME(VL), d + k, plane, true);
+    }
+    for (; k < count; k += NAME(VL)) {
+        const int64_t some = min64(count - k, NAME(VL));
+        NAME(winograd_grad_y_vector)(y + k, y_row, y_pixel, rows, cols, some, d + k, plane, false);
+    }
+}
+
+/* One vector of kernels of one channel. Returns the sum of it all: finite only if it is. */
+INLINE NAME(vec) NAME(winograd_grad_kernel_vector)(const REAL *m, int64_t plane, int64_t count, REAL *kernel,
+                                                   const int64_t tap[2])
+{
+    NAME(vec) columns[3][6], sum = {0};
+    UNROLL for (int j = 0; j < 6; j++) {
+        NAME(vec) points[6], out[3];
+        UNROLL for (int i = 0; i < 6; i++) {
+            points[i] = *(const NAME(vec) *)(m + (6 * i + j) * plane);
+        }
+        NAME(winograd_grad_kernel_row)(points, out);
+        UNROLL for (int i = 0; i < 3; i++) {
+            columns[i][j] = out[i];
+        }
+    }
+    UNROLL for (int i = 0; i < 3; i++) {
+        NAME(vec) out[3];
+        NAME(winograd_grad_kernel_row)(columns[i], out);
+        UNROLL for (int j = 0; j < 3; j++) {
+            sum += out[j];
+            if (count >= NAME(VL)) {
+                *(NAME(vec) *)(kernel + i * tap[0] + j * tap[1]) = out[j];
+            } else {
+                NAME(store_part)(kernel + i * tap[0] + j * tap[1], count, out[j]);
+            }
+        }
+    }
+    return sum;
+}
+
+TARGET static bool NAME(winograd_grad_kernel)(const void *m_, int64_t plane, int64_t row, int64_t rows, int64_t columns,
+                                              void *kernel_, const int64_t tap[2], int64_t kernel_row)
+{
+    const REAL *m = m_;
+    REAL *kernel = kernel_;
+    NAME(vec) zeros = {0}; /* in the lanes that are results */
+    for (int64_t c = 0; c < rows; c++, m += row, kernel += kernel_row) {
+        for (int64_t k = 0; k < columns; k += NAME(VL)) {
+            const NAME(vec) sum = NAME(winograd_grad_kernel_vector)(m + k, plane, columns - k, kernel + k, tap);
+            zeros += 0 * sum;
+        }
+    }
+    return NAME(all_finite)(zeros);
+}
+
 #undef AFTER_COLUMNS

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Winograd's algorithm: images in tiles, and the pixels of x under a tile.
+ */
+#include "winograd.h"
+
+struct grid grid_of(const struct correlation *c)
+{
+    const int64_t rows = ceil_div(c->oh, 4), cols = ceil_div(c->ow, 4);
+    return (struct grid){
+        .x = c->x, .origin = {c->origin[0], c->origin[1]}, .oh = c->oh, .ow = c->ow, .tile_rows = rows,
+        .tile_cols = cols, .tiles = c->x.n * rows * cols,
+    };
+}
+
+static struct place place_at(const struct grid *grid, int64_t n, int64_t row, int64_t col)
+{
+    return (struct place){n, row, col, min64(4, grid->oh - row), min64(4, grid->ow - col)};
+}
+
+void find_places(const struct grid *grid, int64_t first, int64_t count, struct place *places)
+{
+    const int64_t of_image = grid->tile_rows * grid->tile_cols, t0 = first % of_image;
+    places[0] = place_at(grid, first / of_image, t0 / grid->tile_cols * 4, t0 % grid->tile_cols * 4);
+    for (int64_t t = 1; t < count; t++) {
+        const struct place last = places[t - 1];
+        places[t] = last.col + 4 < grid->ow   ? place_at(grid, last.n, last.row, last.col + 4)
+                    : last.row + 4 < grid->oh ? place_at(grid, last.n, last.row + 4, 0)
+                                              : place_at(grid, last.n + 1, 0, 0);
+    }
+}
+
+/* Rows (or columns) of x under the 6 of a tile, from the padded image's `first`; -1 for zeros, and for those beyond the
+ * last that an output needs. */
+static void sources(const struct image *x, int64_t first, int64_t needed, int64_t size, int64_t source[6])
+{
+    for (int64_t i = 0; i < 6; i++) {
+        const int64_t at_row = first + i;
+        source[i] = i >= needed                       ? -1
+                    : at_row >= 0 && at_row < size    ? at_row
+                                                      : source_index(x->mode, at_row, size);
+    }
+}
+
+void find_patch(const struct grid *grid, const struct place *place, struct patch *patch)
+{
+    const struct image *x = &grid->x;
+    const int64_t top = place->row + grid->origin[0], left = place->col + grid->origin[1];
+    const char *image = at(x->data, place->n * x->image, x->item);
+    patch->row = x->row;
+    patch->pixel = x->pixel;
+    patch->base = NULL;
+    if (place->rows == 4 && place->cols == 4 && top >= 0 && left >= 0 && top + 6 <= x->h && left + 6 <= x->w) {
+        patch->base = at(image, top * x->row + left * x->pixel, x->item);
+        return;
+    }
+    int64_t row[6], col[6];
+    sources(x, top, place->rows + 2, x->h, row);
+    sources(x, left, place->cols + 2, x->w, col);
+    for (int i = 0; i < 6; i++) {
+        for (int j = 0; j < 6; j++) {
+            patch->at[6 * i + j] = row[i] < 0 || col[j] < 0 ? grid->zeros
+                                                            : at(image, row[i] * x->row + col[j] * x->pixel, x->item);
+        }
+    }
+}
