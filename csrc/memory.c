@@ -7,9 +7,9 @@
  *
  * A host's workspace is a stack without headers: a call takes and releases blocks in turn, on the thread it is made on.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -30,7 +30,9 @@ static void *aligned_memory(size_t bytes)
     }
 #if defined(MADV_HUGEPAGE)
     if (bytes >= LARGE_BYTES) {
-        madvise(memory, bytes, MADV_HUGEPAGE); /* a wish: it is no matter if it fails */
+        const int before = errno; /* the caller's, which a wish that is not granted leaves alone */
+        madvise(memory, bytes, MADV_HUGEPAGE);
+        errno = before;
     }
 #endif
     return memory;
