@@ -132,7 +132,10 @@ static void valid_taps(const struct correlation *c, int axis, int64_t i, int64_t
     const int64_t start = i * c->stride[axis] + c->origin[axis], d = c->dilation[axis], taps = c->taps[axis];
     const int64_t size = axis ? c->x.w : c->x.h;
     *first = start < 0 ? min64(ceil_div(-start, d), taps) : 0;
-    *end = start < size ? max64(min64(ceil_div(size - start, d), taps), *first) : *first;
+    *end = taps;
+    if (start + (taps - 1) * d >= size) {
+        *end = start < size ? max64(min64(ceil_div(size - start, d), taps), *first) : *first;
+    }
 }
 
 /* Splits the columns of a block, one span, where the set of taps on x changes. */
@@ -233,13 +236,14 @@ static int64_t list_segments(const struct job *job, const struct pass *pass, int
     const int64_t b_first = job->streamed && !job->in_place ? pass->first * run_length_of_b(job) + pass->begin : 0;
     const struct correlation *c = &job->c;
     const int64_t runs_in_row = job->merged ? 1 : c->taps[1];
-    int64_t count = 0;
+    int64_t count = 0, r = pass->first / runs_in_row, s = pass->first % runs_in_row;
     for (int64_t run = pass->first; run < pass->first + pass->count; run++) {
-        const int64_t r = run / runs_in_row, s = run % runs_in_row;
         if (r >= first && r < end && (job->merged || (s >= span->first_tap && s < span->end_tap))) {
             segment[count].a = r * c->dilation[0] * band->row + s * c->dilation[1] * band->pixel + pass->begin;
             segment[count++].b = (run * run_length_of_b(job) + pass->begin - b_first) * b_row;
         }
+        s = s + 1 < runs_in_row ? s + 1 : 0;
+        r += s == 0;
     }
     return count;
 }
@@ -258,17 +262,34 @@ static void fetch_ahead(const struct job *job, const struct block *block, int64_
     }
 }
 
-/* The tiles along a span of output row i, for one panel and pass. */
-static void run_span(const struct job *job, const struct block *block, int64_t i, const struct span *span,
-                     struct tile *tile, const struct panel *panel)
+/* The first of some columns of lines, the part of the kernel that is read after a panel: each tile fetches one. */
+struct lines {
+    const char *first;
+    int64_t count;
+};
+
+/* What the tiles of one panel in one pass do. */
+struct sweep {
+    const struct pass *pass;
+    const struct panel *panel;
+    struct lines next;
+    bool first, last;           /* of the passes */
+    struct tile tile;
+    struct segment segment[SEGMENTS_MAX];
+};
+
+/* The tiles along a span of output row i. */
+static void run_row(const struct job *job, const struct block *block, int64_t i, const struct span *span, int64_t tiles,
+                    struct sweep *sweep)
 {
     const struct correlation *c = &job->c;
     const struct kernels *kernels = c->kernels;
     const struct band *band = &span->band;
+    const struct panel *panel = sweep->panel;
+    struct tile *tile = &sweep->tile;
     tile_fn *const *functions = job->dot ? kernels->dots[panel->columns] : kernels->tile[panel->vectors];
-    tile->a_row = c->column ? c->column : c->stride[1] * band->pixel;
-    const int64_t tiles = ceil_div(span->cols, tile_rows(job, panel, tile->a_row));
-    const int64_t rows = span->cols / tiles, taller = span->cols % tiles; /* split evenly */
+    const int64_t taller = tiles > 1 ? span->cols % tiles : 0; /* split evenly */
+    const int64_t rows = tiles > 1 ? span->cols / tiles : span->cols;
     const int64_t x_row = i * c->stride[0] + c->origin[0] - band->top;
     int64_t col = span->col;
     for (int64_t t = 0; t < tiles; t++) {
@@ -280,34 +301,48 @@ static void run_span(const struct job *job, const struct block *block, int64_t i
         if (block->ahead && panel->first == 0) {
             fetch_ahead(job, block, i - block->row, col - block->col, mr);
         }
+        tile->ahead = sweep->next.count-- > 0 ? sweep->next.first : NULL;
+        sweep->next.first += CACHE_LINE;
         functions[mr](tile);
         col += mr;
     }
 }
 
-static void run_panel(const struct job *job, const struct block *block, const struct pass *pass,
-                      const struct panel *panel, const void *b, bool first, bool last, const void *bias)
+/* The rows of a span. Most have the same taps on x as the one before. */
+static void run_span(const struct job *job, const struct block *block, const struct span *span, struct sweep *sweep)
 {
     const struct correlation *c = &job->c;
-    struct segment segment[SEGMENTS_MAX];
-    struct tile tile = {
-        .length = pass->end - pass->begin, .a_col = 1,
-        .b = b, .b_row = job->in_place ? c->kernel_c : panel_width(job, panel),
-        .c_row = c->y_pixel, .bias = last ? bias : NULL, .columns = panel->columns, .accumulate = !first,
-    };
-    tile.segment = segment;
+    struct tile *tile = &sweep->tile;
+    int64_t first_tap = 0, end_tap = c->taps[0], listed_first = -1, listed_end = -1;
+    tile->a_row = c->column ? c->column : c->stride[1] * span->band.pixel;
+    const int64_t most = tile_rows(job, sweep->panel, tile->a_row), tiles = span->cols > most ? ceil_div(span->cols, most) : 1;
     for (int64_t i = block->row; i < block->row + block->rows; i++) {
-        int64_t first_tap = 0, end_tap = c->taps[0];
         if (job->clip) {
             valid_taps(c, 0, i, &first_tap, &end_tap);
         }
-        for (int64_t s = 0; s < block->spans; s++) {
-            const struct span *span = &block->span[s];
-            tile.segments = list_segments(job, pass, tile.b_row, first_tap, end_tap, span, segment);
-            if (tile.segments > 0 || first || tile.bias) {
-                run_span(job, block, i, span, &tile, panel);
-            }
+        if (first_tap != listed_first || end_tap != listed_end) {
+            tile->segments = list_segments(job, sweep->pass, tile->b_row, first_tap, end_tap, span, sweep->segment);
+            listed_first = first_tap;
+            listed_end = end_tap;
         }
+        if (tile->segments > 0 || sweep->first || tile->bias) {
+            run_row(job, block, i, span, tiles, sweep);
+        }
+    }
+}
+
+static void run_panel(const struct job *job, const struct block *block, const void *b, const void *bias,
+                      struct sweep *sweep)
+{
+    const struct correlation *c = &job->c;
+    sweep->tile = (struct tile){
+        .segment = sweep->segment, .length = sweep->pass->end - sweep->pass->begin, .a_col = 1,
+        .b = b, .b_row = job->in_place ? c->kernel_c : panel_width(job, sweep->panel),
+        .c_row = c->y_pixel, .bias = sweep->last ? bias : NULL, .columns = sweep->panel->columns,
+        .accumulate = !sweep->first, .ahead_row = c->kernel_c * (int64_t)c->kernels->item,
+    };
+    for (int64_t s = 0; s < block->spans; s++) {
+        run_span(job, block, &block->span[s], sweep);
     }
 }
 
@@ -349,6 +384,19 @@ static void activate(const struct job *job, const struct block *block, int64_t f
     }
 }
 
+/* Whether what the block has written, channels first .. end - 1 of its pixels, is finite. */
+static bool is_finite(const struct job *job, const struct block *block, int64_t first, int64_t end)
+{
+    const struct correlation *c = &job->c;
+    bool finite = true;
+    for (int64_t i = 0; i < block->rows * block->cols; i++) {
+        const int64_t row = block->row + i / block->cols, col = block->col + i % block->cols;
+        finite &= c->kernels->finite(end - first, at(c->y, block->n * c->y_image + row * c->y_row + col * c->y_pixel +
+                                                     block->group * c->y_group + first, c->kernels->item));
+    }
+    return finite;
+}
+
 /* A panel as the tiles of a pass read it; stream: room for a copy. */
 static const void *panel_of_pass(struct job *job, int64_t group, const struct panel *panel, const struct pass *pass,
                                  void *stream)
@@ -363,24 +411,50 @@ static const void *panel_of_pass(struct job *job, int64_t group, const struct pa
     return packed_panel(job, group, panel);
 }
 
+/* What the kernel has for the panel after panel p of a pass; nothing where that has been read before. */
+static struct lines next_panel(const struct job *job, const struct block *block, int64_t pass, int64_t p)
+{
+    const struct correlation *c = &job->c;
+    const bool last = p + 1 == block->panel + block->panels;
+    if (!job->readable || !job->streamed || (last && pass + 1 == pass_count(job))) {
+        return (struct lines){0};
+    }
+    const struct pass next = pass_at(job, pass + last);
+    const struct panel panel = job_panel(job, last ? block->panel : p + 1);
+    const int64_t first = (next.first * job->run_length + next.begin) * c->kernel_c + panel.first;
+    return (struct lines){
+        at(c->kernel, block->group * c->kernel_group + first, c->kernels->item),
+        ceil_div(panel.columns * (int64_t)c->kernels->item, CACHE_LINE),
+    };
+}
+
 /* stream: room for a panel of a pass. */
 static void run_block(struct job *job, const struct block *block, void *stream)
 {
     const struct correlation *c = &job->c;
     const int64_t passes = pass_count(job), end = block->panel + block->panels;
+    struct sweep sweep;
     for (int64_t i = 0; i < passes; i++) {
         const struct pass pass = pass_at(job, i);
+        sweep.pass = &pass;
+        sweep.first = i == 0;
+        sweep.last = i == passes - 1;
         for (int64_t p = block->panel; p < end; p++) {
             _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
             const struct panel panel = job_panel(job, p);
             const void *bias = panel_bias(job, block, &panel, buffer);
             const void *b = panel_of_pass(job, block->group, &panel, &pass, stream);
-            run_panel(job, block, &pass, &panel, b, i == 0, i == passes - 1, bias);
+            sweep.panel = &panel;
+            sweep.next = next_panel(job, block, i, p);
+            run_panel(job, block, b, bias, &sweep);
         }
     }
+    const struct panel left = job_panel(job, block->panel), right = job_panel(job, end - 1);
+    if (job->unseen && !is_finite(job, block, left.first, right.first + right.columns)) {
+        atomic_store_explicit(&job->finite, false, memory_order_relaxed);
+    }
     if (c->activation.kind != CHANCONV_IDENTITY) {
-        const struct panel last = job_panel(job, end - 1);
-        activate(job, block, job_panel(job, block->panel).first, last.first + last.columns);
+        activate(job, block, left.first, right.first + right.columns);
     }
 }
 

@@ -22,11 +22,14 @@ struct job {
     bool merged;                /* a row of taps is one run of x, taps[1] * c long */
     bool dot;                   /* columns are so few that the reduction lies across the vector, see kernels/dot.h */
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
+    int64_t pass_steps;         /* the most steps of it in a pass */
     int64_t rows, cols;         /* outputs of a block */
     int64_t row_blocks, col_blocks, panel_blocks;
     int64_t panels;
+    bool readable;              /* the kernel lies in memory as tiles read it */
     bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
     bool in_place;              /* ... or read where they lie; else all are packed before */
+    bool unseen;                /* ... and so whether the kernel is finite shows in what comes out alone */
     int64_t band_elements, panel_elements; /* of each lane: a band, and when streamed a panel of a pass */
     int64_t packed_elements;
     int threads;

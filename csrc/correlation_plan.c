@@ -13,8 +13,9 @@ enum { PASS_STEPS = 1600 };
  * many pixels wide; shorter tiles would cost more than the zeros. */
 enum { SPAN_PIXELS = 4 };
 
-/* With fewer pixels than this a panel of B is used too seldom to be worth a copy. */
-enum { PIXELS_IN_PLACE = 64 };
+/* With fewer pixels than this a panel of B is used too seldom to be worth a copy. Read where it lies its rows are far apart,
+ * often by a power of 2, so that few of them find room in the second-level cache. */
+enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
@@ -113,7 +114,7 @@ static int64_t block_bytes(const struct job *job, int64_t rows, int64_t cols)
 {
     const struct correlation *c = &job->c;
     const int64_t window = touched(c, 0, rows) * touched(c, 1, cols) * c->x.c;
-    return (job->copy ? window : min64(window, rows * cols * PASS_STEPS)) * (int64_t)c->kernels->item;
+    return (job->copy ? window : min64(window, rows * cols * job->pass_steps)) * (int64_t)c->kernels->item;
 }
 
 /* The fewest parts of a row of outputs that fit, or are short anyhow: by bisection, as a row can be very long. */
@@ -211,6 +212,11 @@ static bool is_readable_kernel(const struct correlation *c)
            (c->taps[0] == 1 || c->kernel_tap[0] == c->taps[1] * c->x.c * c->kernel_c);
 }
 
+bool reads_kernel_in_place(const struct correlation *c)
+{
+    return is_readable_kernel(c) && c->oh * c->ow <= PIXELS_IN_PLACE;
+}
+
 static int64_t widest_panel(const struct job *job)
 {
     if (job->dot) {
@@ -234,29 +240,46 @@ static void plan_runs(struct job *job)
     job->run_length = c->x.c * (job->merged ? c->taps[1] : 1);
 }
 
-static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, PASS_STEPS), 1); }
+static int64_t pieces_of(const struct job *job) { return max64(ceil_div(job->run_length, job->pass_steps), 1); }
 
 static int64_t runs_per_pass(const struct job *job)
 {
-    return pieces_of(job) > 1 ? 1 : min64(max64(PASS_STEPS / max64(job->run_length, 1), 1), SEGMENTS_MAX);
+    return pieces_of(job) > 1 ? 1 : min64(max64(job->pass_steps / max64(job->run_length, 1), 1), SEGMENTS_MAX);
 }
 
 /* Steps of B in the longest pass. */
 static int64_t pass_steps(const struct job *job)
 {
-    return job->dot ? min64(job->runs, runs_per_pass(job)) * run_length_of_b(job) : min64(reduction(job), PASS_STEPS);
+    return job->dot ? min64(job->runs, runs_per_pass(job)) * run_length_of_b(job) : min64(reduction(job), job->pass_steps);
 }
 
-/* How B is read: prepared by somebody else, packed before, packed by and by, or in place. */
+/* Whether every tap of an axis lies on x for some output. */
+static bool uses_all_taps(const struct correlation *c, int axis)
+{
+    const int64_t size = axis ? c->x.w : c->x.h, outputs = axis ? c->ow : c->oh, stride = c->stride[axis];
+    for (int64_t r = 0; r < c->taps[axis]; r++) {
+        const int64_t start = r * c->dilation[axis] + c->origin[axis];
+        const int64_t i = start < 0 ? ceil_div(-start, max64(stride, 1)) : 0;
+        if (i >= outputs || i * stride + start >= size) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* How B is read: prepared by somebody else, packed before, packed by and by, or in place. In place, a value of the kernel
+ * that is not finite shows in the outputs that it has a part in: so it must have a part in some. */
 static void plan_panels(struct job *job)
 {
     const struct correlation *c = &job->c;
     if (c->prepared) {
         return;
     }
+    job->readable = is_readable_kernel(c);
     job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
-    job->in_place = job->streamed && !job->copy && !job->clip && is_readable_kernel(c) &&
-                    c->oh * c->ow <= PIXELS_IN_PLACE;
+    job->in_place = job->streamed && reads_kernel_in_place(c) &&
+                    (!job->clip || (uses_all_taps(c, 0) && uses_all_taps(c, 1)));
+    job->unseen = job->in_place && job->clip;
     job->panel_elements = job->streamed && !job->in_place ? pass_steps(job) * widest_panel(job) : 0;
     job->packed_elements = job->streamed ? 0 : c->groups * reduction(job) * columns_of_b(job);
 }
@@ -265,6 +288,7 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
 {
     struct job job = {.c = *correlation, .threads = threads};
     struct correlation *c = &job.c;
+    job.pass_steps = reads_kernel_in_place(c) ? STEPS_IN_PLACE : PASS_STEPS;
     flatten(c);
     job.clip = clip && c->x.mode == CHANCONV_ZEROS && reaches_outside(c);
     job.clip_columns = job.clip && c->taps[1] > 1 && 2 * c->taps[1] < SPANS_MAX &&

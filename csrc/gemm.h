@@ -131,6 +131,9 @@ double correlation_flops(const struct correlation *correlation);
 /* What correlate() takes for an output pixel, in multiplications and additions of vectors. */
 double correlation_cost(const struct correlation *correlation);
 
+/* Whether one image alone has so few outputs that its kernel is read where it lies, not packed. */
+bool reads_kernel_in_place(const struct correlation *correlation);
+
 /* Rows and columns of its register tile. */
 void correlation_tile(const struct correlation *correlation, int32_t tile[2]);
 

@@ -93,6 +93,8 @@ struct tile {
     const void *bias;   /* NR values, or NULL */
     int64_t columns;    /* of C to write: 1 .. NR; the rest of the tile is thrown away */
     bool accumulate;    /* add to C */
+    const void *ahead;  /* what is read later: fetched by tiles of several vectors, a line a step; or NULL */
+    int64_t ahead_row;  /* bytes from the line of one step to that of the next */
 };
 typedef void tile_fn(const struct tile *tile);
 

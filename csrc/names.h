@@ -85,11 +85,15 @@
 #define prepared_correlation_bytes chanconv_prepared_correlation_bytes_
 #define prepared_gradient_of_x_bytes chanconv_prepared_gradient_of_x_bytes_
 #define reaches_outside chanconv_reaches_outside_
+#define reads_kernel_in_place chanconv_reads_kernel_in_place_
 #define release_lasting chanconv_release_lasting_
 #define release_scratch chanconv_release_scratch_
 #define resolve chanconv_resolve_
 #define resolve_columns chanconv_resolve_columns_
 #define run_units chanconv_run_units_
+#define scatter_bytes chanconv_scatter_bytes_
+#define scatter_cost chanconv_scatter_cost_
+#define scatter_gradient chanconv_scatter_gradient_
 #define source_index chanconv_source_index_
 #define spread_gradient chanconv_spread_gradient_
 #define spread_gradient_bytes chanconv_spread_gradient_bytes_

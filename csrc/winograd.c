@@ -643,7 +643,8 @@ static void plan(const struct geometry *g, chanconv_pass pass, chanconv_plan *pl
 
 /* What an image of one group costs, in multiply-adds of one lane. The figures beside the counts of products were fitted to
  * measurements with AVX-512: a tile and channel on the way in, and out; a tap's share of a kernel to transform; a register
- * tile to begin and end; a tap to read for the plain sum. They are cycles of a vector's work, so that they hold for other
+ * tile to begin and end; a tap to read for the plain sum. A kernel that is too large for the second-level cache once it is
+ * transformed comes from afar, too, in most networks. They are cycles of a vector's work, so that they hold for other
  * vectors too. */
 static double product_rate(const struct kernels *kernels, double columns)
 {
@@ -658,18 +659,19 @@ static double to_vectors(const struct kernels *kernels, double count)
 static double winograd_cost(const struct kernels *kernels, double channels, double columns, double tiles)
 {
     const double c = to_vectors(kernels, channels), k = to_vectors(kernels, columns);
+    const double bytes = PLANES * channels * columns * (double)kernels->item, transform = bytes > 3 << 20 ? 360 : 200;
     const double register_tiles = ceil(tiles / MR_MAX) * ceil(k / (2 * (double)kernels->vl));
     return PLANES * (channels * k * tiles / product_rate(kernels, columns) + register_tiles * 200 * (double)kernels->vl) +
-           370 * c * tiles + 360 * k * tiles + 280 * channels * k;
+           370 * c * tiles + 360 * k * tiles + transform * channels * k;
 }
 
 /* The plain sum: by output channels across vectors, or if they are few (narrow.c) by pixels. */
-static double plain_cost(const struct kernels *kernels, double channels, double columns, double windows)
+static double plain_cost(const struct kernels *kernels, double channels, double columns, double windows, bool in_place)
 {
     const double vectors = channels * to_vectors(kernels, columns) / product_rate(kernels, columns);
     const double narrow = channels * columns + (double)kernels->vl / 6 * channels;
     const double few = columns <= kernels->mr_max[1] ? fmin(narrow, vectors) : vectors;
-    return TAPS * (few * windows + 17 * channels * columns);
+    return TAPS * (few * windows + (in_place ? 4 : 17) * channels * columns);
 }
 
 /* Taps that meet x, of all windows along an axis, as a share of 3: the plain sum leaves out the rows of others. */
@@ -707,7 +709,11 @@ static bool pays(const struct geometry *g, chanconv_pass pass)
     const double channels = (double)(forward ? g->cg : g->kg), columns = (double)(forward ? g->kg : g->cg);
     const double tiles = (double)ceil_div(forward ? g->oh : g->h, 4) * (double)ceil_div(forward ? g->ow : g->w, 4);
     const double windows = windows_on_x(g, 0) * (double)g->ow;
-    return winograd_cost(kernels, channels, columns, tiles) < 0.9 * plain_cost(kernels, channels, columns, windows);
+    const struct arrays none = {0};
+    const struct correlation c = forward_correlation(g, &none);
+    const bool in_place = forward && reads_kernel_in_place(&c);
+    return winograd_cost(kernels, channels, columns, tiles) <
+           0.9 * plain_cost(kernels, channels, columns, windows, in_place);
 }
 
 static const char *decline(const struct geometry *g, chanconv_pass pass)

@@ -48,10 +48,15 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
         }
     }
     const int64_t length = t->length, a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const char *ahead = t->ahead ? t->ahead : (const void *)t; /* which is in the first-level cache */
+    const int64_t ahead_row = t->ahead ? t->ahead_row : 0;
     for (int64_t s = 0; s < t->segments; s++) {
         const REAL *a = (const REAL *)t->a + t->segment[s].a;
         const REAL *b = (const REAL *)t->b + t->segment[s].b;
-        for (int64_t p = 0; p < length; p++, a += a_col, b += b_row) {
+        for (const REAL *end = b + length * b_row; b != end; a += a_col, b += b_row, ahead += ahead_row) {
+            if (vectors > 1) { /* one alone is bound by its loads */
+                __builtin_prefetch(ahead, 0, 2);
+            }
             NAME(vec) bp[NV_MAX];
             UNROLL for (int j = 0; j < vectors; j++) {
                 bp[j] = *(const NAME(vec) *)(b + j * NAME(VL));
