@@ -20,7 +20,11 @@ enum { PIXELS_MAX = 1024, PIXELS_MIN = 64, PIXELS_SHORT = 128, ROWS_MAX = 256 };
 /* A gradient of fewer register tiles than this is also split over the pixels, into at most SPLITS_MAX partial sums. */
 enum { TILES_ENOUGH = 16, SPLITS_MAX = 8 };
 
-/* grad_y is read in place where fewer rows of tiles than this would use its copy. */
+/* Channels that are so many have several parts, in blocks of the pixels that fit with so many of them. */
+enum { PART_CHANNELS = 512 };
+
+/* grad_y is read in place where fewer rows of tiles than this would use its copy, in blocks of few pixels or of parts that do
+ * not share one; but not where its pixels lie a multiple of 4 KiB apart. */
 enum { ROWS_IN_PLACE = 48 };
 
 struct job {
@@ -31,6 +35,7 @@ struct job {
     void *grad_kernel;
     int64_t column;               /* from one output column to the next in x, if not stride[1] pixels; else 0 */
     bool copy, merged, y_in_place;
+    bool clip;                    /* taps on rows of padding are left out, and where runs are single taps those on columns */
     int64_t runs, run_rows;       /* rows of grad_kernel: runs of so many, contiguous in x */
     int64_t runs_in_row;          /* of taps */
     int64_t images, rows, cols;   /* of a block */
@@ -98,7 +103,7 @@ static struct window window_of(const struct geometry *g, const struct taps *taps
 static void plan_blocks(struct job *job)
 {
     const struct geometry *g = &job->g;
-    const int64_t pixel_bytes = (g->cg * g->stride[1] + g->kg) * (int64_t)g->item;
+    const int64_t pixel_bytes = (min64(g->cg, PART_CHANNELS) * g->stride[1] + g->kg) * (int64_t)g->item;
     const int64_t pixels = max64(min64(2 * (int64_t)BLOCK_BYTES / pixel_bytes, PIXELS_MAX), PIXELS_MIN);
     job->cols = ceil_div(g->ow, ceil_div(g->ow, pixels));
     job->rows = job->cols < g->ow ? 1 : min64(max64(pixels / g->ow, 1), min64(g->oh, ROWS_MAX));
@@ -132,15 +137,26 @@ static struct taps largest_taps(const struct job *job, int64_t runs)
 
 static int64_t block_count(const struct job *job) { return job->image_blocks * job->row_blocks * job->col_blocks; }
 
+/* Whether a run is one tap. */
+static bool single_taps(const struct job *job) { return !job->merged || job->g.kw == 1; }
+
+/* Then columns of padding can be left out, too. */
+static bool clips_columns(const struct job *job) { return job->clip && single_taps(job); }
+
 /* How x is read: in place, or copied; with several taps a run, or one. */
-static void plan_runs(struct job *job)
+static void plan_runs(struct job *job, bool clip)
 {
     const struct geometry *g = &job->g;
     const struct taps taps = all_taps(g);
     const struct window all = window_of(g, &taps, 0, g->oh, 0, g->ow);
     const bool dense = g->x_pixel == g->cg, aliased = g->x_pixel * (int64_t)g->item % 4096 == 0;
-    job->copy = !job->column && (!inside(&job->x, &all) || (!dense && g->kw > 1 && g->dilation[1] == 1));
+    const bool outside = !inside(&job->x, &all);
+    job->clip = clip && outside && job->x.mode == CHANCONV_ZEROS;
+    job->copy = !job->column && (outside || (!dense && g->kw > 1 && g->dilation[1] == 1));
     job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
+    if (clips_columns(job)) {
+        job->copy = false;
+    }
     if (aliased && !job->column && (g->kw == 1 || !job->merged)) {
         /* Pixels a multiple of 4 KiB apart share a few lines of every cache: a copy sets them apart. */
         job->copy = true;
@@ -158,7 +174,8 @@ static void plan_parts(struct job *job, int threads)
     const struct geometry *g = &job->g;
     const int64_t wanted = threads > 1 ? ceil_div(2 * threads, job->splits * g->groups) : 1;
     const int64_t row_bytes = g->kg * (int64_t)g->item;
-    const bool shorts = job->images * job->rows * job->cols < PIXELS_SHORT && block_count(job) > job->splits;
+    const bool few = job->images * job->rows * job->cols < PIXELS_SHORT || g->cg > PART_CHANNELS;
+    const bool shorts = few && block_count(job) > job->splits;
     const int64_t rows = shorts ? max64(2 * BLOCK_BYTES / row_bytes, MR_MAX) : INT64_MAX;
     job->run_parts = ceil_div(job->runs, max64(min64(rows / job->run_rows, job->runs), 1));
     job->row_parts = rows < job->run_rows ? ceil_div(job->run_rows, rows) : 1;
@@ -168,7 +185,8 @@ static void plan_parts(struct job *job, int threads)
     }
 }
 
-static void plan(struct job *job, const struct geometry *geometry, int threads)
+/* clip: taps on padding may be left out. */
+static void plan(struct job *job, const struct geometry *geometry, int threads, bool clip)
 {
     job->g = *geometry;
     struct geometry *g = &job->g;
@@ -178,13 +196,15 @@ static void plan(struct job *job, const struct geometry *geometry, int threads)
     job->x = (struct image){.n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel, .row = g->x_row,
                             .image = g->x_image, .mode = g->mode, .item = g->item};
     plan_blocks(job);
-    plan_runs(job);
+    plan_runs(job, clip);
     job->panels = panel_count(job->kernels, g->kg);
     /* Counted in tiles of one height for all instruction sets, as the splits follow from it. */
     const int64_t tiles = g->groups * job->runs * ceil_div(job->run_rows, MR_MAX) * ceil_div(g->kg, 32);
     job->splits = tiles < TILES_ENOUGH ? max64(min64(block_count(job), SPLITS_MAX), 1) : 1;
     plan_parts(job, threads);
-    job->y_in_place = g->kg % job->kernels->vl == 0 && job->runs * job->run_rows < ROWS_IN_PLACE;
+    const int64_t pitch = g->y_pixel * (int64_t)g->item;
+    job->y_in_place = g->kg % job->kernels->vl == 0 && (job->runs * job->run_rows < ROWS_IN_PLACE ||
+                                                        (job->row_parts > 1 && pitch % 4096 != 0));
     const struct taps taps = largest_taps(job, ceil_div(job->runs, job->run_parts));
     const struct window window = window_of(g, &taps, 0, job->rows, 0, job->cols);
     job->band_elements = job->copy ? job->images * band_elements(&job->x, &window) : 0;
@@ -209,7 +229,7 @@ int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads)
         return narrow_gradient_bytes(geometry, threads);
     }
     struct job job = {0};
-    plan(&job, geometry, threads);
+    plan(&job, geometry, threads, false); /* which copies the most */
     return job_bytes(&job, threads);
 }
 
@@ -228,6 +248,7 @@ struct block {
 /* A unit of work: one split and one part of grad_kernel, rows row .. row + rows - 1 of some runs. */
 struct part {
     int64_t split, group, run, runs, row, rows, panel, panels;
+    int64_t channel, channels;   /* of x that are read: from which on, how many */
     struct taps taps;
     char *band, *panel_buffer;
 };
@@ -237,7 +258,8 @@ static void place_x(const struct job *job, const struct part *part, struct block
     const struct geometry *g = &job->g;
     const struct window window = window_of(g, &part->taps, block->row, block->rows, block->col, block->cols);
     struct image x = job->x;
-    x.data = at(x.data, part->group * g->cg, g->item);
+    x.data = at(x.data, part->group * g->cg + part->channel, g->item);
+    x.c = part->channels;
     const int64_t each = band_elements(&x, &window);
     for (int64_t i = 0; i < block->images; i++) {
         const struct band band = take_band(&x, block->image + i, &window, job->copy,
@@ -285,6 +307,40 @@ static void place_y(const struct job *job, const struct part *part, struct block
     }
 }
 
+/* Of so many outputs from `first` on, those for which a tap lies on x: *begin .. *end - 1, counted from `first`. */
+static void valid_outputs(const struct geometry *g, int axis, int64_t tap, int64_t first, int64_t count, int64_t *begin,
+                          int64_t *end)
+{
+    const int64_t before = g->pad[axis][0] - tap * g->dilation[axis], size = axis ? g->w : g->h, stride = g->stride[axis];
+    const int64_t least = before > 0 ? ceil_div(before, stride) : 0;
+    const int64_t most = size + before > 0 ? ceil_div(size + before, stride) : 0;
+    *begin = min64(max64(least - first, 0), count);
+    *end = max64(min64(most - first, count), *begin);
+}
+
+/* The pixels of the block that a run sums over, from the first of the tile: segments, and from which column on how many. */
+static int64_t list_segments(const struct job *job, const struct block *block, int64_t run, int64_t width,
+                             struct segment segment[ROWS_MAX], int64_t cols[2])
+{
+    const struct geometry *g = &job->g;
+    int64_t top = 0, bottom = block->rows, count = 0;
+    cols[0] = 0;
+    cols[1] = block->cols;
+    if (job->clip) {
+        valid_outputs(g, 0, run / job->runs_in_row, block->row, block->rows, &top, &bottom);
+    }
+    if (clips_columns(job)) {
+        valid_outputs(g, 1, run % job->runs_in_row, block->col, block->cols, &cols[0], &cols[1]);
+    }
+    for (int64_t i = 0; i < block->images * (cols[1] > cols[0]); i++) {
+        for (int64_t row = top; row < bottom; row++, count++) {
+            segment[count].a = block->segment[i * block->rows + row].a;
+            segment[count].b = block->segment[i * block->rows + row].b * (job->y_in_place ? 1 : width);
+        }
+    }
+    return count;
+}
+
 /* Adds the block's sums to the part's rows of one run, in one panel. */
 static void run_tiles(const struct job *job, const struct part *part, struct block *block, int64_t run,
                       const struct panel *panel, void *grad, bool first)
@@ -296,22 +352,22 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
     const int64_t pixels = block->images * block->rows * block->cols;
     const int64_t tap = (run / job->runs_in_row - part->taps.first[0]) * g->dilation[0] * block->x_row +
                         (run % job->runs_in_row - part->taps.first[1]) * g->dilation[1] * block->x_pixel;
+    const int64_t a_col = job->column ? job->column : g->stride[1] * block->x_pixel;
+    const int64_t b_row = job->y_in_place ? g->y_pixel : width;
     struct segment segment[ROWS_MAX];
-    for (int64_t i = 0; i < block->images * block->rows; i++) {
-        segment[i].a = block->segment[i].a;
-        segment[i].b = block->segment[i].b * (job->y_in_place ? 1 : width);
-    }
+    int64_t cols[2], m = part->row;
     struct tile tile = {
-        .segments = block->images * block->rows, .segment = segment, .length = block->cols,
-        .a_row = 1, .a_col = job->column ? job->column : g->stride[1] * block->x_pixel,
-        .b = at(block->y, job->y_in_place ? panel->first : pixels * (panel->first - left), g->item),
-        .b_row = job->y_in_place ? g->y_pixel : width,
-        .c_row = g->k, .columns = panel->columns, .accumulate = !first,
+        .segments = list_segments(job, block, run, width, segment, cols), .segment = segment,
+        .length = cols[1] - cols[0], .a_row = 1, .a_col = a_col,
+        .b = at(block->y, cols[0] * b_row + (job->y_in_place ? panel->first : pixels * (panel->first - left)), g->item),
+        .b_row = b_row, .c_row = g->k, .columns = panel->columns, .accumulate = !first,
     };
-    int64_t m = part->row;
+    if (tile.segments == 0 && !first) {
+        return;
+    }
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t mr = part->rows / tiles + (t < part->rows % tiles);
-        tile.a = at(block->x, tap + m, g->item);
+        tile.a = at(block->x, tap + cols[0] * a_col + m - part->channel, g->item);
         tile.c = at(grad, (run * job->run_rows + m) * g->k + part->group * g->kg + panel->first, g->item);
         job->kernels->tile[panel->vectors][mr](&tile);
         m += mr;
@@ -367,10 +423,47 @@ static void run_unit(void *data, int lane, int64_t i)
     part.rows = job->run_rows * (m + 1) / job->row_parts - part.row;
     part.panels = job->panels * (p + 1) / job->panel_parts - part.panel;
     part.taps = part_taps(job, part.run, part.runs);
+    part.channel = job->row_parts > 1 && single_taps(job) ? part.row : 0;
+    part.channels = job->row_parts > 1 && single_taps(job) ? part.rows : job->g.cg;
     run_part(job, &part);
 }
 
 /* ---- The whole -------------------------------------------------------------------------------------------------------------- */
+
+/* Whether all of grad_y is finite: 0 times NaN or Inf is not 0, so else taps on padding take part. */
+static bool is_finite(const struct geometry *g, const void *grad_y)
+{
+    const struct kernels *kernels = kernels_for(g->dtype);
+    const bool dense = g->y_pixel == g->k && g->y_row == g->ow * g->k;
+    const int64_t runs = dense ? 1 : g->oh * g->ow, length = dense ? g->oh * g->ow * g->k : g->k;
+    bool finite = true;
+    for (int64_t i = 0; i < g->n * runs && finite; i++) {
+        const int64_t pixel = i % runs;
+        finite = kernels->finite(length, at(grad_y, i / runs * g->y_image + pixel / g->ow * g->y_row +
+                                            pixel % g->ow * g->y_pixel, g->item));
+    }
+    return finite;
+}
+
+/* Pairs of an output and a tap that lies on x, along an axis, as a share of all. */
+static double share_on_x(const struct geometry *g, int axis)
+{
+    const int64_t taps = axis ? g->kw : g->kh, outputs = axis ? g->ow : g->oh;
+    int64_t pairs = 0, begin, end;
+    for (int64_t tap = 0; tap < taps; tap++) {
+        valid_outputs(g, axis, tap, 0, outputs, &begin, &end);
+        pairs += end - begin;
+    }
+    return (double)pairs / (double)(taps * outputs);
+}
+
+/* Whether taps on padding are left out: where they are more than the reading of grad_y once more is worth. */
+static bool clips(const struct geometry *g, const void *grad_y)
+{
+    const int64_t products = g->kh * g->kw * g->cg;
+    return g->mode == CHANCONV_ZEROS && g->n * g->oh * g->ow > 0 && products > 0 &&
+           (double)products * (1 - share_on_x(g, 0) * share_on_x(g, 1)) > 16 && is_finite(g, grad_y);
+}
 
 chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *g, const void *grad_y,
                                 const void *x, void *grad_kernel)
@@ -386,7 +479,7 @@ chanconv_status kernel_gradient(chanconv_context *context, const struct geometry
     const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)count;
     const int threads = worthwhile_threads(context, flops);
     struct job job = {.grad_y = grad_y, .grad_kernel = grad_kernel};
-    plan(&job, g, threads);
+    plan(&job, g, threads, clips(g, grad_y));
     job.x.data = x;
     const size_t bytes = (size_t)job_bytes(&job, threads);
     job.partial = take_scratch(context, bytes);
