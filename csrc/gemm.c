@@ -6,8 +6,9 @@
  * only taps with r * dilation = i (modulo stride) count: one residue of i modulo the stride, one subset of the taps,
  *     r = r0 + j * step,  step = stride / gcd,  gcd = gcd(stride, dilation),
  * and as j goes up by one, oh goes down by dilation / gcd. With the taps in reverse that is a correlation over grad_y with
- * stride 1 and dilation / gcd: no scatter, and every element of grad_x is written once.
+ * stride 1 and dilation / gcd: no scatter, and every element of grad_x is written once. But see scatter.c for few channels.
  */
+#include <math.h>
 #include <string.h>
 
 #include "gemm.h"
@@ -158,6 +159,33 @@ static bool is_narrow(const struct geometry *g, const struct arrays *arrays, con
     return *count > 0 && prefers_narrow(phase, *count);
 }
 
+static struct scatter scatter_of(const struct geometry *g, const struct arrays *arrays, const struct target *target)
+{
+    return (struct scatter){
+        .g = g, .y = arrays->y, .kernel = arrays->kernel, .bias = arrays->bias,
+        .first = {target->first[0], target->first[1]}, .size = {target->size[0], target->size[1]}, .x = target->x,
+        .x_row = target->row, .x_image = target->image,
+    };
+}
+
+/* Whether the residues' few taps cost more than patches of all taps. */
+static bool scatters(const struct geometry *g, const struct target *target)
+{
+    const struct arrays none = {0};
+    struct correlation phase[PHASES_MAX];
+    if (target->by != &product || g->n == 0 || min64(target->size[0], target->size[1]) == 0 ||
+        g->stride[0] * g->stride[1] == 1) {
+        return false;
+    }
+    const double cost = scatter_cost(g, target->pixel);
+    const int64_t count = isfinite(cost) ? list_phases(g, &none, target, phase) : -1;
+    double phases = 0;
+    for (int64_t i = 0; i < count; i++) {
+        phases += correlation_cost(&phase[i]);
+    }
+    return count > 0 && cost < fmin(phases, narrow_cost(phase, count));
+}
+
 /* All residues at once, for few channels. */
 static chanconv_status run_narrow(chanconv_context *context, const struct geometry *g, const struct arrays *arrays,
                                   const struct correlation *phase, int64_t count)
@@ -193,10 +221,13 @@ static chanconv_status grad_target(chanconv_context *context, const struct geome
 {
     struct correlation phase[PHASES_MAX];
     int64_t count;
-    if (phases(g, 0) < g->stride[0] || phases(g, 1) < g->stride[1]) {
+    const struct scatter scatter = scatter_of(g, arrays, target);
+    const bool at_once = scatters(g, target);
+    if (!at_once && (phases(g, 0) < g->stride[0] || phases(g, 1) < g->stride[1])) {
         fill(g, target, arrays->bias);
     }
-    const chanconv_status status = is_narrow(g, arrays, target, phase, &count)
+    const chanconv_status status = at_once ? scatter_gradient(context, &scatter)
+                                   : is_narrow(g, arrays, target, phase, &count)
                                        ? run_narrow(context, g, arrays, phase, count)
                                        : run_phases(context, g, arrays, target);
     if (status == CHANCONV_OK && g->activation.kind != CHANCONV_IDENTITY) {
@@ -301,7 +332,7 @@ static bool prepares(const struct geometry *g, const struct target *target)
     const struct arrays none = {0};
     struct correlation phase[PHASES_MAX];
     int64_t count;
-    return !is_narrow(g, &none, target, phase, &count);
+    return !scatters(g, target) && !is_narrow(g, &none, target, phase, &count);
 }
 
 /* Prepares the kernel of every residue, or with prepared NULL only counts the bytes, which it returns. */
@@ -388,6 +419,10 @@ static int64_t target_bytes(const struct geometry *g, const struct target *targe
     const struct arrays none = {0};
     struct correlation phase[PHASES_MAX];
     int64_t count;
+    if (scatters(g, target)) {
+        const struct scatter scatter = scatter_of(g, &none, target);
+        return scatter_bytes(&scatter, threads);
+    }
     const bool narrow = is_narrow(g, &none, target, phase, &count);
     count = narrow ? count : list_phases(g, &none, target, phase);
     return correlations_bytes(phase, count < 0 ? PHASES_MAX : count, narrow, threads, target->by);

@@ -170,8 +170,27 @@ bool every_output_sees_x(const struct geometry *geometry);
 
 /* `count` correlations of the same images, with the same stride, kernels and number of output channels. */
 bool prefers_narrow(const struct correlation *correlations, int64_t count);
+
+/* What that takes for an output pixel of all of them; INFINITY where it cannot. */
+double narrow_cost(const struct correlation *correlations, int64_t count);
 chanconv_status narrow_correlate(chanconv_context *context, const struct correlation *correlations, int64_t count);
 int64_t narrow_bytes(const struct correlation *correlations, int64_t count, int threads);
+
+/* ---- Gradient of x with few channels and a stride (scatter.c) ---- */
+
+/* A rectangle of the padded x from row and column `first` on, and what its gradient is computed from. */
+struct scatter {
+    const struct geometry *g;
+    const void *y, *kernel, *bias;
+    int64_t first[2], size[2];
+    void *x;
+    int64_t x_row, x_image;     /* pixels and channels are dense */
+};
+
+/* What it takes for a pixel of y, in multiplications and additions of vectors. */
+double scatter_cost(const struct geometry *geometry, int64_t x_pixel);
+chanconv_status scatter_gradient(chanconv_context *context, const struct scatter *scatter);
+int64_t scatter_bytes(const struct scatter *scatter, int threads);
 
 /* ---- Gradient of x of a strided depthwise convolution (spread.c) ---- */
 

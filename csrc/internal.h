@@ -282,6 +282,17 @@ struct fft_target {
     int64_t rows, cols;
 };
 
+/* Patches to add to what may overlap, each to a run of its own:
+ *     dst[i * dst_pixel + r * dst_row + j] += src[i * src_pixel + r * src_row + j]
+ * for i < pixels, r < rows, j < length; even i first, then odd. */
+struct overlay {
+    int64_t pixels, rows, length;
+    const void *src;
+    int64_t src_pixel, src_row;
+    void *dst;
+    int64_t dst_pixel, dst_row;
+};
+
 /* What some output pixels read, side by side:
  *     dst[i * width + (r * runs + s) * length + j] = src[i * pixel + r * row + s * run + j], j < length
  * for i < pixels, r < rows, s < runs. Reads up to VL - 1 values behind a run, and writes as many behind a patch. */
@@ -391,6 +402,7 @@ struct kernels {
     void (*axis[3])(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y);
     void (*axis_backward[3])(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
                              void *grad_x);
+    void (*overlay)(const struct overlay *overlay); /* of patches, as gather() makes them */
 };
 
 /* The kernels of the instruction set in use. */

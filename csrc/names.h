@@ -66,6 +66,7 @@
 #define machine_bound chanconv_machine_bound_
 #define narrow_bytes chanconv_narrow_bytes_
 #define narrow_correlate chanconv_narrow_correlate_
+#define narrow_cost chanconv_narrow_cost_
 #define narrow_gradient chanconv_narrow_gradient_
 #define narrow_gradient_bytes chanconv_narrow_gradient_bytes_
 #define no_algorithm chanconv_no_algorithm_

@@ -34,22 +34,30 @@ struct narrow {
 
 /* Costs in multiply-adds on vectors, for an output pixel of all the correlations. Turning over an element of x takes about
  * as long as 1.5 of them; a plane is copied as it lies. */
-bool prefers_narrow(const struct correlation *c, int64_t count)
+double narrow_cost(const struct correlation *c, int64_t count)
 {
     if (c->groups != 1 || c->k > c->kernels->mr_max[1] || c->stride[0] != 1 || c->stride[1] != 1) {
-        return false;
+        return INFINITY;
     }
-    double reduction = 0, others = 0, used = 1;
+    double reduction = 0, used = 1;
     for (int64_t i = 0; i < count; i++) {
         if (c[i].taps[0] * c[i].taps[1] > TAPS_MAX) {
-            return false;
+            return INFINITY;
         }
         reduction += (double)(c[i].taps[0] * c[i].taps[1] * c[i].x.c);
-        others += correlation_cost(&c[i]);
         used = fmin(used, (double)c[i].ow / (double)(c[i].ow + (c[i].taps[1] - 1) * c[i].dilation[1]));
     }
     const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c;
-    return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used < others;
+    return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used;
+}
+
+bool prefers_narrow(const struct correlation *c, int64_t count)
+{
+    double others = 0;
+    for (int64_t i = 0; i < count; i++) {
+        others += correlation_cost(&c[i]);
+    }
+    return narrow_cost(c, count) < others;
 }
 
 /* ---- The plan -------------------------------------------------------------------------------------------------------------- */

@@ -49,17 +49,26 @@ INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t r
 /* Columns that lie contiguous in src: a transposition, by blocks of 4 x 4 in registers. */
 typedef REAL NAME(vec4) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 
+INLINE void NAME(turn4)(NAME(vec4) a, NAME(vec4) b, NAME(vec4) c, NAME(vec4) d, NAME(vec4) turned[4])
+{
+    const NAME(vec4) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const NAME(vec4) cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    turned[0] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+    turned[1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+    turned[2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+    turned[3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+}
+
 INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col,
                              NAME(vec4) zeros[4])
 {
     const NAME(vec4) a = *(const NAME(vec4) *)src, b = *(const NAME(vec4) *)(src + src_col);
     const NAME(vec4) c = *(const NAME(vec4) *)(src + 2 * src_col), d = *(const NAME(vec4) *)(src + 3 * src_col);
-    const NAME(vec4) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const NAME(vec4) cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(NAME(vec4) *)dst = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-    *(NAME(vec4) *)(dst + dst_row) = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-    *(NAME(vec4) *)(dst + 2 * dst_row) = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-    *(NAME(vec4) *)(dst + 3 * dst_row) = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+    NAME(vec4) turned[4];
+    NAME(turn4)(a, b, c, d, turned);
+    UNROLL for (int i = 0; i < 4; i++) {
+        *(NAME(vec4) *)(dst + i * dst_row) = turned[i];
+    }
     zeros[0] += a * 0;
     zeros[1] += b * 0;
     zeros[2] += c * 0;
@@ -79,7 +88,8 @@ INLINE void NAME(transpose_rows)(REAL *dst, int64_t width, const REAL *src, int6
                     __builtin_prefetch(src + r + ahead * src_col);
                 }
             }
-            NAME(transpose4)(dst + r * width + j, width, src + r + j * src_col, src_col, zeros);
+            const int64_t row = r + 4 <= end ? r : end - 4; /* the last ones overlap */
+            NAME(transpose4)(dst + row * width + j, width, src + row + j * src_col, src_col, zeros);
         }
     }
 }
@@ -107,7 +117,7 @@ INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_
 {
     enum { CHUNK = 128 }; /* rows whose panel stays in the first-level cache */
     NAME(vec4) zeros[4] = {{0}}; /* sums of v * 0, independent of each other */
-    const int64_t whole_rows = src_row == 1 ? rows / 4 * 4 : 0, whole_columns = whole_rows ? columns / 4 * 4 : 0;
+    const int64_t whole_rows = src_row == 1 && rows >= 4 ? rows : 0, whole_columns = whole_rows ? columns / 4 * 4 : 0;
     for (int64_t r = 0; r < whole_rows; r += CHUNK) {
         NAME(transpose_rows)(dst, width, src, r, r + CHUNK < whole_rows ? r + CHUNK : whole_rows, columns, src_col,
                              zeros);
@@ -163,15 +173,87 @@ TARGET static void NAME(gather)(const struct patches *t)
     }
 }
 
+/* Rows first .. rows - 1 of `columns` columns, one by one. */
+INLINE void NAME(put_rest)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t first, int64_t rows,
+                           int64_t columns, const REAL *bias)
+{
+    for (int64_t m = 0; m < columns; m++) {
+        const REAL b = bias ? bias[m] : 0;
+        for (int64_t i = first; i < rows; i++) {
+            dst[i * dst_row + m] = src[m * src_row + i] + b;
+        }
+    }
+}
+
+/* 4 columns, or 3 of which every row but the last may overwrite what follows it; 4 rows at a time. Returns how many rows. */
+INLINE int64_t NAME(put_columns)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t rows, int64_t columns,
+                                 const REAL *bias)
+{
+    const REAL *last = src + (columns - 1) * src_row;
+    NAME(vec4) b = {0};
+    for (int64_t m = 0; m < columns && bias; m++) {
+        b[m] = bias[m];
+    }
+    int64_t i = 0;
+    for (; i + 4 <= rows - (columns < 4); i += 4, dst += 4 * dst_row) {
+        NAME(vec4) v[4];
+        NAME(turn4)(*(const NAME(vec4) *)(src + i), *(const NAME(vec4) *)(src + src_row + i),
+                    *(const NAME(vec4) *)(src + 2 * src_row + i), *(const NAME(vec4) *)(last + i), v);
+        UNROLL for (int j = 0; j < 4; j++) {
+            *(NAME(vec4) *)(dst + j * dst_row) = v[j] + b;
+        }
+    }
+    return i;
+}
+
 TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
                              int64_t columns, const void *bias_)
 {
     const REAL *src = src_, *bias = bias_;
     REAL *dst = dst_;
-    for (int64_t m = 0; m < columns; m++) {
-        const REAL b = bias ? bias[m] : 0;
-        for (int64_t i = 0; i < rows; i++) {
-            dst[i * dst_row + m] = src[m * src_row + i] + b;
+    int64_t done = 0;
+    if (columns == 3 && dst_row == 3) {
+        done = NAME(put_columns)(dst, dst_row, src, src_row, rows, 3, bias);
+    }
+    for (int64_t m = 0; m < columns && columns >= 4; m += 4) {
+        const int64_t first = m < columns - 4 ? m : columns - 4; /* the last ones overlap */
+        done = NAME(put_columns)(dst + first, dst_row, src + first * src_row, src_row, rows, 4, bias ? bias + first : NULL);
+    }
+    NAME(put_rest)(dst, dst_row, src, src_row, done, rows, columns, bias);
+}
+
+/* Adds a piece of a run if its length says so. */
+#define OVERLAY_PIECE(elements)                                                                            \
+    if (NAME(VL) > (elements) && length & (elements)) {                                                    \
+        typedef REAL piece __attribute__((vector_size((elements) * sizeof(REAL)), aligned(sizeof(REAL)))); \
+        *(piece *)(dst + j) += *(const piece *)(src + j);                                                  \
+        j += (elements);                                                                                   \
+    }
+
+/* Pieces are written as they are read again: half of a vector that was stored as a whole would have to wait for it. */
+INLINE void NAME(overlay_run)(REAL *dst, const REAL *src, int64_t length)
+{
+    int64_t j = 0;
+    for (; j + NAME(VL) <= length; j += NAME(VL)) {
+        *(NAME(vec) *)(dst + j) += *(const NAME(vec) *)(src + j);
+    }
+    OVERLAY_PIECE(8)
+    OVERLAY_PIECE(4)
+    OVERLAY_PIECE(2)
+    OVERLAY_PIECE(1)
+}
+#undef OVERLAY_PIECE
+
+/* Even pixels, then odd ones: neighbours overlap, and would wait for each other. */
+TARGET static void NAME(overlay)(const struct overlay *t)
+{
+    for (int64_t half = 0; half < 2; half++) {
+        for (int64_t i = half; i < t->pixels; i += 2) {
+            const REAL *src = (const REAL *)t->src + i * t->src_pixel;
+            REAL *dst = (REAL *)t->dst + i * t->dst_pixel;
+            for (int64_t r = 0; r < t->rows; r++, src += t->src_row, dst += t->dst_row) {
+                NAME(overlay_run)(dst, src, t->length);
+            }
         }
     }
 }

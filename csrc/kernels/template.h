@@ -36,6 +36,7 @@ static const struct kernels NAME(kernels) = {
     .dots = NAME(dots),
     .pack = NAME(pack),
     .gather = NAME(gather),
+    .overlay = NAME(overlay),
     .put = NAME(put),
     .finite = NAME(finite),
     .add = NAME(add),
