@@ -237,6 +237,16 @@ BLOCKS = [
     Problem(n=5, h=30, w=41, c=1, k=6, kh=5, kw=5, padding=2),
     Problem(h=5, w=9, c=9, k=500, padding=1),
     Problem(h=2, w=3, c=40, k=512, kh=2, kw=1),  # few pixels: the kernel is read in place
+    Problem(n=2, h=4, w=5, c=600, k=16, padding=1),  # ... in several passes, without the taps on padding
+    Problem(n=3, h=3, w=4, c=1030, k=48, kh=1, kw=1),
+    Problem(h=8, w=8, c=40, k=64, groups=2, padding=1),
+    Problem(n=2, h=9, w=31, c=3, k=20, stride=2, padding=1),  # gradient of x by patches
+    Problem(h=24, w=70, c=3, k=33, kh=4, kw=4, stride=4),
+    Problem(n=2, h=19, w=45, c=2, k=40, kw=5, stride=(2, 3), dilation=(2, 1), padding=((2, 0), (1, 3))),
+    Problem(h=13, w=40, c=4, k=25, kh=2, kw=3, stride=(3, 2), padding=2, padding_mode="replicate"),
+    Problem(h=9, w=40, c=40, k=20, dilation=4, padding=4),  # gradient of the kernel without the taps on padding
+    Problem(n=2, h=5, w=34, c=530, k=24, dilation=(1, 2), padding=2),
+    Problem(n=2, h=6, w=7, c=20, k=16, kw=1, stride=(2, 1), padding=(3, 1)),
 ]
 
 DEPTHWISE = [

@@ -40,6 +40,11 @@ PROBLEMS = [
     Problem(h=4, w=19, c=1, k=1, padding=1),  # a plane
     Problem(h=3, w=18, c=1, k=3, kh=2, padding=(0, 1)),
     Problem(h=3, w=35, c=1, k=1, kh=2, stride=(1, 2), padding=1),
+    Problem(h=3, w=4, c=2, k=16, padding=1),  # the kernel is read in place, without the taps on padding
+    Problem(h=1, w=4, c=2, k=16, padding=1),
+    Problem(n=2, h=2, w=3, c=2, k=32, groups=2, kh=2, kw=2, padding=1),
+    Problem(n=2, h=5, w=6, c=3, k=20, stride=2, padding=1),  # gradient of x by patches
+    Problem(h=3, w=5, c=30, k=4, dilation=2, padding=2),  # gradient of the kernel without the taps on padding
 ]
 
 
