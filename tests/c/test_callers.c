@@ -12,10 +12,13 @@
 
 #include "conv_problem.h"
 
+/* A caller makes one of SHARE of the calls that there are, its neighbour the next. */
 #if defined(EMULATED) || defined(VALGRIND)
-enum { CALLERS = 6, ROUNDS = 1 };
+enum { CALLERS = 6, SHARE = 3 };
+#elif defined(__SANITIZE_THREAD__) || defined(MEMORY_SANITIZER)
+enum { CALLERS = 32, SHARE = 8 };
 #else
-enum { CALLERS = 32, ROUNDS = 2 };
+enum { CALLERS = 32, SHARE = 1 };
 #endif
 
 /* Each algorithm takes one of them; the first has enough work for several threads. */
@@ -57,13 +60,13 @@ static void *call_all(void *data)
     while (atomic_load(&ready) < CALLERS) {
         sched_yield();
     }
-    for (int i = 0; i < ROUNDS * 2 * TRIED * PASSES; i++) {
-        const int which = (i + self->number) % (2 * TRIED * PASSES);
+    for (int i = 0; i < 2 * TRIED * PASSES * CHANCONV_ALGORITHM_COUNT; i += SHARE) {
+        const int call = (i + self->number) % (2 * TRIED * PASSES * CHANCONV_ALGORITHM_COUNT);
+        const int algorithm = call % CHANCONV_ALGORITHM_COUNT, which = call / CHANCONV_ALGORITHM_COUNT;
         const struct problem *p = &problems[which / PASSES];
-        for (int algorithm = CHANCONV_AUTO; algorithm < CHANCONV_ALGORITHM_COUNT; algorithm++) {
-            if (has_pass(p, &passes[which % PASSES])) {
-                check_call(contexts[(i + self->number) % 3], p, &passes[which % PASSES], (chanconv_algorithm)algorithm);
-            }
+        const struct pass *pass = &passes[which % PASSES];
+        if (has_pass(p, pass)) {
+            check_call(contexts[(i / SHARE + self->number) % 3], p, pass, (chanconv_algorithm)algorithm);
         }
     }
     return NULL;
