@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What other programs ask of the package they run in; that they build against it is tested in tests/embed."""
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,15 @@ def test_every_path_is_there():
 def test_flags():
     assert embedding.cflags() == ["-I" + chanconv.get_include()]
     assert embedding.libs() == [chanconv.get_library(), "-lm", "-pthread"]
+
+
+def test_the_command_within_a_process(monkeypatch, capsys):
+    """An import runs nothing; `main` reads the process's arguments."""
+    command = importlib.import_module("chanconv.__main__")
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys, "argv", ["chanconv", "--include", "--version"])
+    command.main()
+    assert capsys.readouterr().out == f"{chanconv.get_include()} {chanconv.__version__}\n"
 
 
 def test_addresses():
