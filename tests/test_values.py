@@ -36,6 +36,9 @@ PROBLEMS = [
     Problem(n=2, h=4, w=6, c=9, k=9, groups=9, kh=2, stride=(2, 1), dilation=(1, 2), padding="same"),
     Problem(h=1, w=4, c=16, k=16, groups=16, padding=(1, 3)),
     Problem(h=3, w=5, c=16, k=32, groups=16, kh=2, kw=2, padding=1),
+    Problem(h=4, w=5, c=16, k=16, groups=8, padding=1),  # groups of few channels
+    Problem(h=3, w=6, c=32, k=32, groups=8, kh=2, kw=2, stride=(1, 2), padding=1, padding_mode="reflect"),
+    Problem(h=5, w=6, c=16, k=16, groups=16, stride=2, padding=1),  # a gradient of x that is spread
     Problem(h=2, w=18, c=2, k=1, kh=1, kw=1),  # few channels, many pixels
     Problem(h=4, w=19, c=1, k=1, padding=1),  # a plane
     Problem(h=3, w=18, c=1, k=3, kh=2, padding=(0, 1)),
