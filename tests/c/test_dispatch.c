@@ -55,6 +55,7 @@ static void test_environment(void)
         {NULL, "5", NULL, 5, omp, NULL, 0},
         {NULL, "4,2,1", NULL, 4, omp, NULL, 0},
         {NULL, "many", NULL, 0, processors, NULL, 0},
+        {NULL, "4 of them", NULL, 0, processors, NULL, 0},
         {NULL, "0", NULL, 0, processors, NULL, 0},
         {"100000", NULL, NULL, THREADS_MAX, own, NULL, 0},
         {"abc", NULL, NULL, 0, processors, NULL, 1},
