@@ -19,6 +19,12 @@
 /* Bytes that should stay in the first-level cache, of the smaller kind. */
 enum { CACHED_BYTES = 24 * 1024 };
 
+/* Addresses at a multiple of this distance fall on the same set of such a cache; lines that a set has. */
+enum { SETS_BYTES = 4096, WAYS = 12 };
+
+/* Bytes of x and y from which on they are likely not to be in a cache of the core. */
+enum { FAR_BYTES = 4 * 1024 * 1024 };
+
 /* What an image of h x w has of a window. */
 static void clip(struct window *window, int64_t h, int64_t w)
 {
@@ -39,22 +45,31 @@ struct depthwise {
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
+    bool compact;               /* a chunk's channels of x are copied, without padding */
+    bool ahead;                 /* rows of x are asked for before they are needed */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
     int64_t row_elements;       /* of a lane: a row whose channels are summed up */
     void *packed, *bands, *sums;
 };
 
-/* The kernel that computes the fewest columns of outputs; a last strip overlaps the one before. A strip's own cost is
- * about that of two outputs. */
+/* How special a kernel is: for so many taps, for many, for any. */
+static int rank(const struct strip_kernel *kernel) { return kernel->taps ? 2 : kernel->stride ? 1 : 0; }
+
+static bool strip_fits(const struct strip_kernel *k, const struct correlation *c)
+{
+    const bool near = c->dilation[1] == 1 || c->taps[1] == 1, many = c->taps[1] >= 3 && c->taps[1] <= LONG_TAPS_MAX;
+    return rank(k) == 0 || (near && k->stride == c->stride[1] && (k->taps ? k->taps == c->taps[1] : many));
+}
+
+/* Of the most special kernels the one that computes the fewest columns of outputs; a last strip overlaps the one before.
+ * A strip's own cost is about that of two outputs. */
 static const struct strip_kernel *choose_strip(const struct correlation *c)
 {
-    const bool near = c->dilation[1] == 1 || c->taps[1] == 1;
     const struct strip_kernel *best = NULL;
     int64_t least = INT64_MAX;
     for (const struct strip_kernel *k = c->kernels->strips; k->run; k++) {
-        const bool fits = k->taps == 0 || (near && k->taps == c->taps[1] && k->stride == c->stride[1]);
         const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
-        if (fits && k->outputs <= c->ow && cost < least && (k->taps > 0 || !best || best->taps == 0)) {
+        if (strip_fits(k, c) && k->outputs <= c->ow && cost < least && (!best || rank(k) >= rank(best))) {
             best = k;
             least = cost;
         }
@@ -111,19 +126,86 @@ static void fit_columns(struct depthwise *d)
                                c->ow % outputs != 0);
 }
 
+/* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
+ * they drive each other out of it: with 1024 channels they all fall on one. */
+static bool crowded(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
+    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, d->kernel->outputs), c->x.w) > WAYS * sets;
+}
+
+/* Vectors of a chunk whose channels are copied to where they lie side by side: as many as leave the copy several times the
+ * rows that the next one copies again. 0 if a copy does not pay, or would be large. */
+static int64_t compact_vectors(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t height = reach(c, 0, 1), rows = min64(3 * height, c->x.h), width = min64(reach(c, 1, c->ow), c->x.w);
+    const int64_t row_bytes = max64(width, 1) * c->kernels->vl * (int64_t)c->x.item;
+    const bool near = c->dilation[0] == 1 && c->dilation[1] == 1;
+    return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(d)
+               ? max64(min64(BLOCK_BYTES / row_bytes / max64(rows, 1), 8), 2) : 0;
+}
+
+static void fit_compact(struct depthwise *d, int64_t vectors)
+{
+    const struct correlation *c = &d->c;
+    const int64_t vl = c->kernels->vl, width = min64(reach(c, 1, c->ow), c->x.w), height = reach(c, 0, 1);
+    d->compact = true;
+    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % vl != 0);
+    const int64_t row = width * min64(ceil_div(d->vectors, d->chunks) * vl, d->channels);
+    const int64_t rows = (BLOCK_BYTES / (row * (int64_t)c->x.item) - height) / c->stride[0] + 1;
+    d->rows = min64(max64(rows, 1), c->oh);
+    d->copy_elements = min64(reach(c, 0, d->rows), c->x.h) * row;
+}
+
+/* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: so they
+ * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. */
+static void fit_stream(struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t column = (reach(c, 0, 1) + c->stride[0]) * c->x.pixel * (int64_t)c->x.item;
+    const int64_t columns = 2 * BLOCK_BYTES / column - (reach(c, 1, 1) - 1);
+    d->ahead = true;
+    d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)),
+                               c->ow % outputs != 0);
+}
+
+/* Of an image of x and one of y. */
+static int64_t image_bytes(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    return (c->x.h * c->x.w + c->oh * c->ow) * d->channels * (int64_t)c->x.item;
+}
+
+/* How the work is cut; the sums are the same. */
+static void fit(struct depthwise *d)
+{
+    const int64_t vectors = compact_vectors(d);
+    if (vectors) {
+        fit_compact(d, vectors);
+    } else if (d->c.x.n * image_bytes(d) > FAR_BYTES) {
+        fit_stream(d);
+    } else {
+        fit_columns(d);
+    }
+}
+
 static struct depthwise plan(const struct correlation *c, int threads)
 {
-    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->x.c * c->k};
+    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->x.c * c->k, .chunks = 1,
+                          .col_parts = 1, .rows = c->oh};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
     const bool within = inside(&image, &all);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
-    d.rows = d.padded || c->k > 1 ? rows_of_band(c, &image) : c->oh;
-    fit_columns(&d);
-    if (d.padded || c->k > 1 || c->x.c > 1) {
-        d.chunks = d.col_parts = 1;
+    if (d.padded || c->k > 1) {
+        d.rows = rows_of_band(c, &image);
+    } else if (c->x.c == 1) {
+        fit(&d);
     }
     const int64_t units = c->x.n * d.chunks * d.col_parts * ceil_div(c->oh, d.rows);
     if (threads > 1 && units < 4 * threads) {
@@ -132,7 +214,7 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.row_blocks = ceil_div(c->oh, d.rows);
     d.rows = ceil_div(c->oh, d.row_blocks);
     const struct window first = window_of(c, 0, d.rows);
-    d.copy_elements = d.padded ? band_elements(&image, &first) : 0;
+    d.copy_elements = d.padded ? band_elements(&image, &first) : d.copy_elements;
     d.repeated_elements = c->k > 1 ? band_elements(&image, &first) * c->k : 0;
     d.row_elements = c->x.c > 1 ? c->ow * d.channels : 0;
     return d;
@@ -184,6 +266,19 @@ static void existing_taps(const struct depthwise *d, int64_t i, int64_t *first, 
     }
 }
 
+/* What the row of outputs after the one whose rows of x begin at row `top` of the band reads, and this one does not: sets
+ * the rows of *strip, returns how far the first of them lies from x's row `first`; of its columns the middle ones. */
+static int64_t look_ahead(const struct depthwise *d, const struct band *band, int64_t top, int64_t first,
+                          struct strip *strip)
+{
+    const struct correlation *c = &d->c;
+    const int64_t height = reach(c, 0, 1), next = top + max64(height, c->stride[0]);
+    strip->ahead_row = band->row;
+    strip->ahead_rows = d->ahead ? max64(min64(min64(height, c->stride[0]), c->x.h - band->top - next), 0) : 0;
+    return strip->ahead_rows
+               ? (next - first) * band->row + max64(reach(c, 1, 1) - c->stride[1], 0) / 2 * band->pixel : 0;
+}
+
 /* The strips of columns begin .. end - 1 of output row i. strip: set up for the block; band: its rows of x. */
 static void run_row(const struct depthwise *d, const struct band *band, struct strip *strip, int64_t i, int64_t begin,
                     int64_t end, char *y)
@@ -193,12 +288,14 @@ static void run_row(const struct depthwise *d, const struct band *band, struct s
     const int64_t outputs = d->kernel->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
     int64_t first, last;
     existing_taps(d, i, &first, &last);
+    const int64_t ahead = look_ahead(d, band, top, top + first * c->dilation[0], strip);
     strip->rows = last - first;
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
     for (int64_t done = begin; done < end; done += outputs) {
         const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
         strip->column = left - (d->padded ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
+        strip->ahead = at(strip->x, ahead, item);
         strip->y = at(y, col * strip->y_pixel, item);
         d->kernel->run(strip);
     }
@@ -215,14 +312,30 @@ static struct window clipped_window(const struct depthwise *d, int64_t row, int6
     return window;
 }
 
+/* A copy of a chunk's channels; channel 0 would be at its base. */
+static struct band compact_band(const struct depthwise *d, int64_t n, const struct window *window, int64_t chunk,
+                                void *copy)
+{
+    const int64_t vl = d->c.kernels->vl, first = d->vectors * chunk / d->chunks * vl;
+    struct image image = d->c.x;
+    image.data = at(image.data, first, image.item);
+    image.c = min64(d->vectors * (chunk + 1) / d->chunks * vl, d->channels) - first;
+    struct band band = take_band(&image, n, window, true, copy);
+    band.base = at(band.base, -first, image.item);
+    return band;
+}
+
 /* x as the strips find it: in place, or rows with their padding written out, or with their channels repeated. */
-static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, int64_t rows, int lane)
+static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, int64_t rows, int64_t chunk, int lane)
 {
     const struct correlation *c = &d->c;
     const struct image image = all_channels(c);
     const struct window window = clipped_window(d, row, rows);
     char *copy = at(d->bands, lane * (d->copy_elements + d->repeated_elements), image.item);
     char *repeated = at(copy, d->copy_elements, image.item);
+    if (d->compact) {
+        return compact_band(d, n, &window, chunk, copy);
+    }
     struct band band = take_band(&image, n, &window, d->padded, copy);
     const int64_t width = window.right - window.left;
     for (int64_t r = 0; r < window.bottom - window.top && c->k > 1; r++) {
@@ -260,7 +373,7 @@ static void run_unit(void *data, int lane, int64_t i)
     const int64_t row = block % d->row_blocks * d->rows, rows = min64(d->rows, c->oh - row), n = block / d->row_blocks;
     const int64_t col = strips * part / d->col_parts * d->kernel->outputs;
     const int64_t end = min64(strips * (part + 1) / d->col_parts * d->kernel->outputs, c->ow);
-    const struct band band = band_of(d, n, row, rows, lane);
+    const struct band band = band_of(d, n, row, rows, chunk, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
         .channels = d->channels, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
@@ -316,6 +429,9 @@ enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
 /* What fit_gradient() counts as few vectors, and the blocks of outputs that they go over. */
 enum { FEW_VECTORS = 4, FEW_BYTES = 36 * 1024, BLOCK_ROWS = 3 };
 
+/* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
+enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
+
 struct gradient {
     const struct geometry *g;
     const struct kernels *kernels;
@@ -327,6 +443,7 @@ struct gradient {
     int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
     int64_t times;              /* kernels of a channel */
+    bool ahead;                 /* rows are asked for before they are needed */
     bool padded;                /* x is copied with its padding */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
     void *sums, *bands;         /* sums: [split][vector][tap][lane] */
@@ -367,17 +484,24 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
 /* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
  * common with its neighbours: vectors that go over the same outputs one after the other should find them in a cache.
  * Few of them do in the first-level one, part of a row at a time; of many, two in the second-level one. Several parts of
- * the taps, which are more work, find their outputs in the first. */
+ * the taps, which are more work, find their outputs in the first. What comes from memory is taken some rows at a time,
+ * all channels, as it lies there, and asked for before. */
 static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
     const int64_t outputs = d->kernel->outputs, vector_bytes = d->kernels->vl * (int64_t)g->item;
     const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
     const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
-    const bool few = d->vectors <= FEW_VECTORS && d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
+    const bool simple = d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
+    const bool few = simple && d->vectors <= FEW_VECTORS;
+    const bool far = simple && g->n * (g->h * g->w + g->oh * g->ow) * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
     d->group = min64(d->vectors, d->parts > 1 ? 1 : 2);
     d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
     d->cols = g->ow;
+    if (far && d->parts == 1) {
+        d->ahead = true;
+        d->rows = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
+    }
     for (int64_t rows = min64(BLOCK_ROWS, g->oh); rows > 0 && few && d->parts == 1; rows--) {
         const int64_t x_rows = (rows - 1) * g->stride[0] + g->kh, pixels = FEW_BYTES / (d->vectors * vector_bytes);
         const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
@@ -477,7 +601,7 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
         clip(&window, g->h, g->w);
     }
     const struct band band = vector_band(d, channel, n, &window, band_buffer);
-    const struct tap_sums all = {
+    struct tap_sums all = {
         .rows = rows, .cols = min64(d->cols, g->ow - col),
         .y = at(d->grad_y, n * g->y_image + row * g->y_row + col * g->y_pixel + channel, g->item),
         .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
@@ -487,6 +611,13 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
         .width = padded ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
         .tap_cols = g->kw, .sums = sums,
     };
+    if (d->ahead && row + 2 * rows <= g->oh) {
+        const int64_t taps = reach_of(g, 0, 1);
+        all.ahead_rows = min64(g->stride[0], taps);
+        all.x_next = band.row;
+        all.x_ahead = (rows * g->stride[0] + taps - all.ahead_rows) * band.row;
+        all.y_ahead = rows * g->y_row;
+    }
     for (int64_t i = 0; i < d->parts; i++) {
         run_part(d, all, i);
     }

@@ -113,6 +113,8 @@ struct strip {
     int64_t column, width, stride, dilation;
     const void *x;
     int64_t x_row, x_pixel;
+    const void *ahead;          /* rows of x that will be read next, ahead_row apart: they are asked for */
+    int64_t ahead_rows, ahead_row;
     const void *kernel;
     int64_t kernel_vector;      /* from one vector of the kernel to the next */
     int64_t kernel_row;         /* of spreading functions: from one row of taps to the next */
@@ -140,6 +142,8 @@ struct tap_sums {
     int64_t x_step, x_row, x_pixel;
     int64_t row, row_step, row_tap, height;
     int64_t column, width, stride, dilation;
+    int64_t ahead_rows;         /* of x, x_next apart, that will be read later, as will a row of y: they are asked for */
+    int64_t x_ahead, x_next, y_ahead; /* the first of them from where x and y are */
     int64_t skipped;            /* of functions for so many rows of taps: rows 0 .. skipped - 1 get nothing */
     int64_t first_tap, taps, tap_cols;  /* of functions for any taps: taps first_tap .. of a kernel so many taps wide */
     void *sums;
@@ -191,9 +195,10 @@ struct group_sums_kernel {
 enum { GROUP_TAPS_MAX = 3 };
 
 /* The most outputs, taps in a row, and sums of any of these kernels. */
-enum { STRIP_MAX = 16, STRIP_TAPS_MAX = 7, SUM_TAPS_MAX = 21 };
+enum { STRIP_MAX = 16, STRIP_TAPS_MAX = 7, LONG_TAPS_MAX = 48, SUM_TAPS_MAX = 21 };
 
-/* A depthwise kernel for `outputs` neighbours; taps and stride: 0 for any (and any dilation, else it is 1). */
+/* A depthwise kernel for `outputs` neighbours; taps and stride: 0 for any (and any dilation, else it is 1). taps 0 with a
+ * stride: neighbouring taps, 3 to LONG_TAPS_MAX of them. */
 struct strip_kernel {
     int taps, stride, outputs;
     strip_fn *run;

@@ -36,6 +36,13 @@ STRIPS = [
     depthwise(16, h=11, w=10, kh=2, kw=2, stride=(4, 2), padding=((1, 0), (1, 1))),
     depthwise(34, n=2, h=20, w=41, kh=3, kw=3, padding=1),
     depthwise(36, h=10, w=37, kh=2, kw=3, stride=2),
+    # Rows of many taps, in pieces of 5, 4 and 3.
+    *(depthwise(17, h=3, w=w, kh=2, kw=taps, padding="same") for taps in (6, 8, 9, 10, 11, 12) for w in (4, 7, 8, 18)),
+    *(depthwise(16, h=2, w=60, kh=1, kw=taps, padding=(0, 3)) for taps in (47, 48, 49)),
+    # Pixels so far apart in memory that their channels are copied together; rows so long that they are cut.
+    *(depthwise(1024, h=9, w=w, kw=5, padding=2, stride=s) for w, s in ((6, 1), (17, 1), (13, 2))),
+    depthwise(512, n=2, h=40, w=30, kh=7, padding=(3, 1)),
+    depthwise(128, n=2, h=12, w=300, kh=5, padding=(2, 1)),
 ]
 
 MULTIPLIERS = [
@@ -122,6 +129,9 @@ LARGE = [
     depthwise(33, n=2, h=60, w=45, padding=1),
     depthwise(33, n=2, h=60, w=45, kh=5, padding=2, stride=2),
     depthwise(48, n=2, h=40, w=41, kw=5, padding=2, padding_mode="circular", stride=2),
+    depthwise(48, n=4, h=62, w=61, kh=5, padding=(2, 1)),
+    depthwise(33, n=6, h=70, w=66, kh=3, padding=1, stride=2),
+    depthwise(40, n=5, h=62, w=61, kh=3, padding=2, dilation=2, stride=(3, 1)),
     depthwise(20, 3, n=2, h=40, w=30, kh=5, padding=2),
     grouped(2, 20, n=2, h=40, w=50, padding=1),
     grouped(2, 8, n=3, h=21, w=60, kh=5, stride=2, padding=2, padding_mode="replicate"),
@@ -202,3 +212,14 @@ def test_a_strided_transpose_with_bias_and_activation(isa, dtype):
     y = chanconv.conv_transpose(x, kernel, stride=2, padding=1, groups=17, bias=bias, activation="relu")
     expected = reference.conv_transpose(x, kernel, stride=2, padding=1, groups=17, bias=bias)
     np.testing.assert_array_equal(y, np.maximum(expected, 0))
+
+
+@pytest.mark.parametrize("first, end", [(0, 1000), (3, 1020), (1, 18)])
+def test_channels_of_a_larger_image_give_the_same_bits(first, end, isa, dtype):
+    """Pixels a multiple of 4 KiB apart, whose last vector overlaps the one before."""
+    c = end - first
+    x, kernel, _, _ = depthwise(c, h=11, w=19, kh=5, kw=5).arrays(dtype)
+    wide = np.zeros((*x.shape[:-1], 1024), dtype)
+    wide[..., first:end] = x
+    options = {"padding": 2, "groups": c, "algorithm": "direct"}
+    assert same_bits(chanconv.conv(wide[..., first:end], kernel, **options), chanconv.conv(x, kernel, **options))

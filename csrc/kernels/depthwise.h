@@ -32,6 +32,19 @@ INLINE void NAME(begin_strip)(const struct strip *t, int64_t channel, NAME(vec) 
     }
 }
 
+/* Asks for `columns` columns of the rows that the next outputs read and these do not. Between the multiplications it did
+ * less good than at once. */
+INLINE void NAME(fetch_ahead)(const struct strip *t, int64_t channel, int64_t step, const int columns)
+{
+    const REAL *row = (const REAL *)t->ahead + channel;
+    for (int64_t r = 0; r < t->ahead_rows; r++, row += t->ahead_row) {
+        const REAL *x = row;
+        UNROLL for (int j = 0; j < columns; j++, x += step) {
+            __builtin_prefetch(x);
+        }
+    }
+}
+
 INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(vec) *acc, const int outputs)
 {
     REAL *y = (REAL *)t->y + channel;
@@ -40,35 +53,72 @@ INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(v
     }
 }
 
-/* Neighbouring taps: each column of x is loaded once for all the outputs that see it. */
+/* Neighbouring taps of one row: each column of x is loaded once for all the outputs that see it. */
+INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const REAL *w, uint64_t bits, NAME(vec) *acc, const int taps,
+                            const int stride, const int outputs)
+{
+    NAME(vec) weight[STRIP_TAPS_MAX];
+    PIN_BITS(bits);
+    UNROLL for (int s = 0; s < taps; s++) {
+        weight[s] = *(const NAME(vec) *)(w + s * NAME(VL));
+    }
+    UNROLL for (int j = 0; j < (outputs - 1) * stride + taps; j++, x += x_pixel) {
+        if (__builtin_expect(bits >> j & 1, 1)) {
+            NAME(vec) value = *(const NAME(vec) *)x;
+            PIN(value);
+            UNROLL for (int s = 0; s < taps; s++) {
+                if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
+                    acc[(j - s) / stride] += value * weight[s];
+                }
+            }
+        }
+    }
+}
+
 INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride, const int outputs)
 {
-    const int columns = (outputs - 1) * stride + taps;
-    const uint64_t exists = NAME(existing)(t->column, columns, t->width);
-    const int64_t x_pixel = t->x_pixel;
+    const uint64_t exists = NAME(existing)(t->column, (outputs - 1) * stride + taps, t->width);
     for (int64_t v = t->vector; v < t->vectors; v++) {
         const int64_t channel = NAME(first_channel)(t, v);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
-        const REAL *row = (const REAL *)t->x + channel;
-        NAME(vec) acc[STRIP_MAX], weight[STRIP_TAPS_MAX];
+        const REAL *x = (const REAL *)t->x + channel;
+        NAME(vec) acc[STRIP_MAX];
+        NAME(fetch_ahead)(t, channel, t->x_pixel, outputs * stride);
         NAME(begin_strip)(t, channel, acc, outputs);
-        for (int64_t r = 0; r < t->rows; r++, row += t->x_row, w += taps * NAME(VL)) {
+        for (int64_t r = 0; r < t->rows; r++, x += t->x_row, w += taps * NAME(VL)) {
+            NAME(strip_row)(x, t->x_pixel, w, exists, acc, taps, stride, outputs);
+        }
+        NAME(end_strip)(t, channel, acc, outputs);
+    }
+}
+
+/* Many neighbouring taps, stride 1: 5, 4 or 3 of them at a time. */
+INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
+{
+    const uint64_t exists = NAME(existing)(t->column, outputs - 1 + t->taps, t->width);
+    for (int64_t v = t->vector; v < t->vectors; v++) {
+        const int64_t channel = NAME(first_channel)(t, v), x_pixel = t->x_pixel;
+        const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
+        const REAL *row = (const REAL *)t->x + channel;
+        NAME(vec) acc[STRIP_MAX];
+        NAME(fetch_ahead)(t, channel, x_pixel, outputs);
+        NAME(begin_strip)(t, channel, acc, outputs);
+        for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
             uint64_t bits = exists;
-            PIN_BITS(bits);
-            UNROLL for (int s = 0; s < taps; s++) {
-                weight[s] = *(const NAME(vec) *)(w + s * NAME(VL));
-            }
-            UNROLL for (int j = 0; j < columns; j++, x += x_pixel) {
-                if (__builtin_expect(bits >> j & 1, 1)) {
-                    NAME(vec) value = *(const NAME(vec) *)x;
-                    PIN(value);
-                    UNROLL for (int s = 0; s < taps; s++) {
-                        if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
-                            acc[(j - s) / stride] += value * weight[s];
-                        }
-                    }
+            for (int64_t left = t->taps; left > 0;) {
+                const int taps = left == 5 || left >= 8 ? 5 : left == 4 || left == 7 ? 4 : 3;
+                if (taps == 5) {
+                    NAME(strip_row)(x, x_pixel, w, bits, acc, 5, 1, outputs);
+                } else if (taps == 4) {
+                    NAME(strip_row)(x, x_pixel, w, bits, acc, 4, 1, outputs);
+                } else {
+                    NAME(strip_row)(x, x_pixel, w, bits, acc, 3, 1, outputs);
                 }
+                left -= taps;
+                x += taps * x_pixel;
+                w += taps * NAME(VL);
+                bits >>= taps;
             }
         }
         NAME(end_strip)(t, channel, acc, outputs);
@@ -84,6 +134,7 @@ INLINE void NAME(any_strip)(const struct strip *t, const int outputs)
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const REAL *row = (const REAL *)t->x + channel;
         NAME(vec) acc[STRIP_MAX];
+        NAME(fetch_ahead)(t, channel, step, outputs);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
@@ -150,28 +201,34 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
     }
 }
 
-/* S(taps, stride, outputs) for neighbouring taps, A(outputs) for any. */
-#define STRIPS(S, A)                                                                                       \
+/* S(taps, stride, outputs) for neighbouring taps, L(outputs) for many of them, A(outputs) for any. */
+#define STRIPS(S, L, A)                                                                                    \
     S(3, 1, 14) S(3, 1, 8) S(3, 1, 7) S(3, 1, 4) S(3, 2, 8) S(3, 2, 7) S(3, 2, 4)                          \
     S(5, 1, 8) S(5, 1, 7) S(5, 1, 4) S(5, 2, 8) S(5, 2, 7) S(5, 2, 4)                                      \
     S(7, 1, 8) S(7, 1, 7) S(7, 1, 4) S(7, 2, 7) S(7, 2, 4)                                                 \
-    A(8) A(4) A(2) A(1)
+    L(8) L(7) L(4) A(8) A(4) A(2) A(1)
 
 #define DEFINE_STRIP(taps, stride, outputs)                                                   \
     TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
     {                                                                                         \
         NAME(strip)(t, taps, stride, outputs);                                                \
     }
+#define DEFINE_LONG_STRIP(outputs)                                                            \
+    TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
+    {                                                                                         \
+        NAME(long_strip)(t, outputs);                                                         \
+    }
 #define DEFINE_ANY_STRIP(outputs)                                                             \
     TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
     {                                                                                         \
         NAME(any_strip)(t, outputs);                                                          \
     }
-STRIPS(DEFINE_STRIP, DEFINE_ANY_STRIP)
+STRIPS(DEFINE_STRIP, DEFINE_LONG_STRIP, DEFINE_ANY_STRIP)
 
 #define TABLE_STRIP(taps, stride, outputs) {taps, stride, outputs, NAME(strip_##taps##_##stride##_##outputs)},
+#define TABLE_LONG_STRIP(outputs) {0, 1, outputs, NAME(strip_long_##outputs)},
 #define TABLE_ANY_STRIP(outputs) {0, 0, outputs, NAME(strip_any_##outputs)},
-static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_ANY_STRIP){0}};
+static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LONG_STRIP, TABLE_ANY_STRIP){0}};
 
 /* T(taps, stride, outputs) */
 #if REGISTERS == 32
@@ -195,8 +252,10 @@ static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
 #undef SPREADS
 #undef SPREADS_8
 #undef DEFINE_STRIP
+#undef DEFINE_LONG_STRIP
 #undef DEFINE_ANY_STRIP
 #undef TABLE_STRIP
+#undef TABLE_LONG_STRIP
 #undef TABLE_ANY_STRIP
 #undef STRIPS
 
@@ -216,6 +275,23 @@ INLINE void NAME(slide_row)(const REAL *x, int64_t x_pixel, const NAME(vec) *g, 
                     acc[s] += value * g[(j - s) / stride];
                 }
             }
+        }
+    }
+}
+
+/* Asks for `columns` columns of the rows of x, and `outputs` of the row of y, that come later. */
+INLINE void NAME(ask_ahead)(const struct tap_sums *t, const REAL *x, const REAL *y, const int columns, const int outputs)
+{
+    for (int64_t r = 0; r < t->ahead_rows; r++) {
+        const REAL *next = x + t->x_ahead + r * t->x_next;
+        UNROLL for (int j = 0; j < columns; j++, next += t->x_pixel) {
+            __builtin_prefetch(next);
+        }
+    }
+    if (t->ahead_rows) {
+        y += t->y_ahead;
+        UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
+            __builtin_prefetch(y);
         }
     }
 }
@@ -243,6 +319,7 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
             const int64_t col = min64(done, t->cols - outputs);
             const uint64_t exists = NAME(existing)(t->column + col * stride, columns, t->width);
             const REAL *y = y_row + col * t->y_pixel, *x = x_row + col * stride * t->x_pixel;
+            NAME(ask_ahead)(t, x, y, outputs * stride, outputs);
             UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
                 g[j] = (NAME(vec)){0};
                 if (col + j >= done) {
