@@ -257,7 +257,7 @@ static void fetch_ahead(const struct job *job, const struct block *block, int64_
     for (int64_t r = 0; r < min64(c->stride[0], c->taps[0]); r++) {
         const char *x = at(block->ahead, (row - r) * c->x.row + col * pixel, c->x.item);
         for (int64_t j = 0; j < bytes; j += CACHE_LINE) {
-            __builtin_prefetch(x + j, 0, 2);
+            fetch_line(x + j);
         }
     }
 }
@@ -463,15 +463,16 @@ static int64_t units_of(const struct job *job)
     return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-/* Block i: panels fastest, then columns, rows, groups, images. */
+/* Block i: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and rows: these have
+ * the pixels of all groups in the cache. */
 static struct block block_at(const struct job *job, int64_t i)
 {
     const struct correlation *c = &job->c;
-    const int64_t p = i % job->panel_blocks, col = i / job->panel_blocks % job->col_blocks;
-    const int64_t row = i / job->panel_blocks / job->col_blocks % job->row_blocks;
-    const int64_t image = i / job->panel_blocks / job->col_blocks / job->row_blocks;
+    const int64_t p = i % job->panel_blocks, spots = job->row_blocks * job->col_blocks, image = c->groups * spots;
+    const int64_t unit = i / job->panel_blocks % image, spot = job->pointwise ? unit / c->groups : unit % spots;
+    const int64_t col = spot % job->col_blocks, row = spot / job->col_blocks;
     struct block block = {
-        .n = image / c->groups, .group = image % c->groups,
+        .n = i / job->panel_blocks / image, .group = job->pointwise ? unit % c->groups : unit / spots,
         .row = row * job->rows, .rows = min64(job->rows, c->oh - row * job->rows),
         .col = col * job->cols, .cols = min64(job->cols, c->ow - col * job->cols),
         .panel = job->panels * p / job->panel_blocks,
@@ -495,6 +496,27 @@ static const char *ahead_of(const struct job *job, int64_t i)
               (block.row * c->stride[0] + c->origin[0]) * c->x.row + column, c->x.item);
 }
 
+/* Of 1x1 kernels each group fetches its share of the pixels, with the channels of all groups, that come next. */
+static void fetch_share(const struct job *job, int64_t i, int64_t group)
+{
+    const struct correlation *c = &job->c;
+    const int64_t next = i + job->panel_blocks * c->groups;
+    if (next >= units_of(job)) {
+        return;
+    }
+    const struct block block = block_at(job, next);
+    const int64_t first = block.cols * group / c->groups, end = block.cols * (group + 1) / c->groups;
+    const char *x = at(c->x.data, block.n * c->x.image + (block.row * c->stride[0] + c->origin[0]) * c->x.row +
+                       ((block.col + first) * c->stride[1] + c->origin[1]) * c->x.pixel, c->x.item);
+    const int64_t bytes = ((end - first) * c->stride[1] * c->x.pixel) * (int64_t)c->x.item;
+    for (int64_t r = 0; r < block.rows; r++) {
+        const char *row = at(x, r * c->stride[0] * c->x.row, c->x.item);
+        for (int64_t b = 0; b < bytes; b += CACHE_LINE) {
+            fetch_line(row + b);
+        }
+    }
+}
+
 static void run_unit(void *data, int lane, int64_t i)
 {
     struct job *job = data;
@@ -504,6 +526,9 @@ static void run_unit(void *data, int lane, int64_t i)
     void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
     take_spans(job, &x, &block, scratch);
     block.ahead = ahead_of(job, i);
+    if (job->pointwise && block.panel == 0) {
+        fetch_share(job, i, block.group);
+    }
     run_block(job, &block, at(scratch, job->band_elements, x.item));
 }
 

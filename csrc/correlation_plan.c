@@ -20,6 +20,9 @@ enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
 
+/* Bytes of x and y from which on they are likely not to be in a cache of the core. */
+enum { FAR_BYTES = 4 << 20 };
+
 /* Rows (axis 0) or columns of x that `outputs` outputs reach over. */
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
 {
@@ -138,7 +141,9 @@ static int64_t parts_of_row(const struct job *job, int64_t limit)
 static void fit_block(struct job *job)
 {
     const struct correlation *c = &job->c;
-    const int64_t limit = kernel_bytes(job) > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
+    const int64_t limit = job->pointwise                        ? BLOCK_BYTES / c->groups
+                          : kernel_bytes(job) > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES
+                                                                : BLOCK_BYTES;
     int64_t rows = 1;
     job->cols = ceil_div(c->ow, parts_of_row(job, limit));
     while (rows < c->oh && block_bytes(job, rows + 1, job->cols) <= limit) {
@@ -284,6 +289,15 @@ static void plan_panels(struct job *job)
     job->packed_elements = job->streamed ? 0 : c->groups * reduction(job) * columns_of_b(job);
 }
 
+/* Whether these are groups of a few lines of 1x1 kernels, and their x and y too large for a cache of the core. */
+static bool takes_groups_in_turn(const struct correlation *c)
+{
+    const int64_t item = (int64_t)c->kernels->item, images = c->x.n * c->groups * item;
+    return c->groups > 1 && c->taps[0] == 1 && c->taps[1] == 1 && !c->column &&
+           (c->x.c + c->k) * item <= 8 * CACHE_LINE &&
+           images * (c->x.h * c->x.w * c->x.c + c->oh * c->ow * c->k) > FAR_BYTES;
+}
+
 struct job plan_correlation(const struct correlation *correlation, int threads, bool clip)
 {
     struct job job = {.c = *correlation, .threads = threads};
@@ -293,6 +307,7 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     job.clip = clip && c->x.mode == CHANCONV_ZEROS && reaches_outside(c);
     job.clip_columns = job.clip && c->taps[1] > 1 && 2 * c->taps[1] < SPANS_MAX &&
                        c->dilation[1] >= SPAN_PIXELS * c->stride[1];
+    job.pointwise = takes_groups_in_turn(c);
     plan_columns(&job);
     plan_runs(&job);
     fit_block(&job);

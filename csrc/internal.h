@@ -30,6 +30,14 @@ static inline void *at(const void *p, int64_t count, size_t item)
     return (void *)((uintptr_t)p + (uintptr_t)(count * (int64_t)item)); /* C has no NULL + 0 */
 }
 
+/* Asks for the cache line at p. A function of nothing but __builtin_prefetch() has no effect for GCC, which drops calls of
+ * it; hence the empty statement. */
+static inline void fetch_line(const void *p)
+{
+    __builtin_prefetch(p);
+    __asm__ volatile("");
+}
+
 /* ---- error.c -------------------------------------------------------------------------------------------------------- */
 
 /* Fills *error (may be NULL) with the argument's name and "argument: " + the formatted text; returns status. */
