@@ -36,18 +36,6 @@ INLINE void NAME(plane_step)(const struct plane_tile *t, const REAL *x, const RE
 }
 
 #ifdef PERMUTE
-/* Lane i of it is lane from[i] of a and b, one after the other. Clang has no operator for that, only intrinsics. */
-INLINE NAME(vec) NAME(permute)(NAME(vec) a, NAME(vec) b, NAME(ivec) from)
-{
-#if defined(__clang__) && IS_F64
-    return _mm512_permutex2var_pd(a, (__m512i)from, b);
-#elif defined(__clang__)
-    return _mm512_permutex2var_ps(a, (__m512i)from, b);
-#else
-    return __builtin_shuffle(a, b, from);
-#endif
-}
-
 /* The same for one row of the tile, one channel and neighbouring taps: for each multiplication a vector of x would have to
  * be loaded, and most lie across two cache lines. These are taken from two vectors that are next to each other. */
 INLINE void NAME(plane_near_step)(const struct plane_tile *t, const REAL *x, const REAL *weight, NAME(vec) *acc,
