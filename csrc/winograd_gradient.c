@@ -17,8 +17,9 @@
 
 #include "winograd.h"
 
-/* Bytes of V and D together; tiles of a block, enough of them for what M costs beside the products. */
-enum { BLOCK_BYTES_MAX = 8 << 20, BLOCK_TILES_MIN = 128, BLOCK_TILES_MAX = 256 };
+/* Bytes of V and D together, so that all scratch memory but M is below 8 MiB; tiles of a block, where that allows it enough
+ * of them for what M costs beside the products. */
+enum { BLOCK_BYTES_MAX = (8 << 20) - (256 << 10), BLOCK_TILES_MIN = 16, BLOCK_TILES_MAX = 256 };
 
 enum { PIECE_TILES = 64 };
 
