@@ -27,8 +27,9 @@
 enum { PIECE = 64 };
 
 /* Tiles of a block: enough for U to be read from afar, as few as let V and M share the second-level cache with it; and bytes
- * of V, which with many channels leave room for fewer. */
-enum { BLOCK_TILES = 28, BLOCK_V_BYTES = 2 << 20, FEW_TILES = 64, FEW_V_BYTES = 6 << 20 };
+ * of V, which with many channels leave room for fewer. More of both where U is larger than a third-level cache. */
+enum { BLOCK_TILES = 28, BLOCK_V_BYTES = 2 << 20, FAR_U_BYTES = 24 << 20, FAR_U_TILES = 42, FAR_U_V_BYTES = 3 << 20 };
+enum { FEW_TILES = 64, FEW_V_BYTES = 6 << 20 };
 
 /* Bytes of x and y together from which on they are fetched ahead: they come from memory then. What lies in a third-level
  * cache comes soon enough by itself, and to fetch it makes the products 5 % slower. */
@@ -378,7 +379,7 @@ static void run_block(void *data, int lane_number, int64_t i)
     const struct lane lane = lane_at(job, lane_number);
     const int64_t first = first_tile(job, i), tiles = first_tile(job, i + 1) - first;
     const int64_t next_tiles = min64(tiles, job->grid.tiles - first - tiles);
-    struct place places[2 * BLOCK_TILES];
+    struct place places[2 * FAR_U_TILES];
     find_places(&job->grid, first, tiles + next_tiles, places);
     transform_tiles(job, places, tiles, 0, job->block_tiles, lane.own);
     for (int64_t p = 0; p < job->panels; p++) {
@@ -481,12 +482,19 @@ static double bytes_of_x_and_y(const struct correlation *c)
     return (double)(c->x.n * c->groups) * of_image * (double)c->x.item;
 }
 
+static int64_t fitting_tiles(const struct job *job)
+{
+    const bool far = u_elements(job) * item(job) > FAR_U_BYTES;
+    const int64_t v_bytes = v_elements(job, 1) * item(job);
+    return max64(far ? min64(FAR_U_TILES, FAR_U_V_BYTES / v_bytes) : min64(BLOCK_TILES, BLOCK_V_BYTES / v_bytes), 1);
+}
+
 static struct job job_of(const struct correlation *c, int threads)
 {
     struct job job = {.c = *c, .threads = threads, .grid = grid_of(c)};
     plan_kernel(&job);
     job.few = job.grid.tiles <= FEW_TILES && v_elements(&job, job.grid.tiles) * item(&job) <= FEW_V_BYTES;
-    const int64_t fitting = max64(min64(BLOCK_TILES, BLOCK_V_BYTES / (v_elements(&job, 1) * item(&job))), 1);
+    const int64_t fitting = fitting_tiles(&job);
     job.blocks = job.few ? 1 : ceil_div(ceil_div(job.grid.tiles, fitting), threads) * threads;
     job.blocks = min64(job.blocks, job.grid.tiles);
     job.block_tiles = ceil_div(job.grid.tiles, job.blocks);
