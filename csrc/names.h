@@ -26,6 +26,7 @@
 #define cgroup_limit chanconv_cgroup_limit_
 #define check_activation chanconv_check_activation_
 #define choose_algorithm chanconv_choose_algorithm_
+#define come_from_memory chanconv_come_from_memory_
 #define context_threads chanconv_context_threads_
 #define correlate chanconv_correlate_
 #define correlation_bytes chanconv_correlation_bytes_
@@ -37,6 +38,8 @@
 #define environment chanconv_environment_
 #define every_output_sees_x chanconv_every_output_sees_x_
 #define fail chanconv_fail_
+#define fetch_tile chanconv_fetch_tile_
+#define fetch_tile_of_x chanconv_fetch_tile_of_x_
 #define fft_filter_at chanconv_fft_filter_at_
 #define fft_find_grid chanconv_fft_find_grid_
 #define fft_job_bytes chanconv_fft_job_bytes_

@@ -31,10 +31,6 @@ enum { PIECE = 64 };
 enum { BLOCK_TILES = 28, BLOCK_V_BYTES = 2 << 20, FAR_U_BYTES = 24 << 20, FAR_U_TILES = 42, FAR_U_V_BYTES = 3 << 20 };
 enum { FEW_TILES = 64, FEW_V_BYTES = 6 << 20 };
 
-/* Bytes of x and y together from which on they are fetched ahead: they come from memory then. What lies in a third-level
- * cache comes soon enough by itself, and to fetch it makes the products 5 % slower. */
-enum { FAR_BYTES = 16 << 20 };
-
 /* The most channels of x for which V of a few tiles fits a lane's share of memory, and bytes of the transformed kernel. */
 enum { CHANNELS_MAX = 2048, TRANSFORMED_BYTES_MAX = 1 << 28 };
 
@@ -135,6 +131,9 @@ static void transform_tiles(const struct job *job, const struct place *places, i
 {
     for (int64_t t = 0; t < count; t++) {
         struct patch patch;
+        if (job->far && t + TILES_AHEAD < count) {
+            fetch_tile_of_x(&job->grid, &places[t + TILES_AHEAD]);
+        }
         find_patch(&job->grid, &places[t], &patch);
         for (int64_t q = 0; q < job->pieces; q++) {
             job->c.kernels->winograd_input(&patch, first_channel(job, q), channels(job, q),
@@ -186,45 +185,9 @@ static char *u_at(const struct job *job, const void *u, int64_t p, int64_t q)
 
 /* ---- M and y -------------------------------------------------------------------------------------------------------------- */
 
-/* What products fetch meanwhile, so that the transforms that follow find it near: 4 x 4 pixels of each of some tiles, one
- * pixel after the other, some before every register tile. */
-struct fetch {
-    const char *base;
-    int64_t image, row, pixel;          /* pitches, and */
-    int64_t h, w, bytes;                /* sizes: of an image, of a pixel */
-    const struct place *places;
-    int64_t top, left;                  /* of a tile's pixels, from its first output */
-    int64_t next, pixels, steps, due;   /* so many pixels in so many steps */
-};
-
-/* GCC thinks of fetching as without effect: it leaves out calls of a function that does nothing else. */
-#define HAS_EFFECT __asm__ volatile("")
-
-static void fetch_pixel(const struct fetch *fetch, int64_t i)
-{
-    const struct place *place = &fetch->places[i >> 4];
-    const int64_t row = place->row + fetch->top + (i >> 2 & 3), col = place->col + fetch->left + (i & 3);
-    if (row >= 0 && row < fetch->h && col >= 0 && col < fetch->w) {
-        const char *p = fetch->base + place->n * fetch->image + row * fetch->row + col * fetch->pixel;
-        for (int64_t j = 0; j < fetch->bytes; j += CACHE_LINE) {
-            __builtin_prefetch(p + j);
-        }
-        HAS_EFFECT;
-    }
-}
-
-static void fetch_some(struct fetch *fetch)
-{
-    for (fetch->due += fetch->pixels; fetch->due >= fetch->steps; fetch->due -= fetch->steps) {
-        if (fetch->next < fetch->pixels) {
-            fetch_pixel(fetch, fetch->next++);
-        }
-    }
-}
-
-/* M (+)= V U for one piece of the channels; v: that of the first tile. fetch: of x and of y, or NULL. */
+/* M (+)= V U for one piece of the channels; v: that of the first tile. */
 static void multiply(const struct job *job, const struct panel *panel, int64_t q, const char *v, int64_t tiles,
-                     const char *u, char *m, struct fetch *fetch)
+                     const char *u, char *m)
 {
     const struct kernels *kernels = job->c.kernels;
     const struct segment whole = {0, 0};
@@ -239,10 +202,6 @@ static void multiply(const struct job *job, const struct panel *panel, int64_t q
             const int64_t first = tiles * part / parts, rows = tiles * (part + 1) / parts - first;
             tile.a = at(v, i * job->piece + first * v_tile(job), kernels->item);
             tile.c = at(m, i * width + first * m_tile(job), kernels->item);
-            if (fetch) {
-                fetch_some(&fetch[0]);
-                fetch_some(&fetch[1]);
-            }
             kernels->tile[panel->vectors][rows](&tile);
         }
     }
@@ -311,9 +270,14 @@ static void finish(struct job *job, const struct panel *panel, const struct plac
     const int64_t width = panel->vectors * c->kernels->vl;
     _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
     const void *bias = panel_bias(c, panel, buffer);
+    const struct pixels y = {at(c->y, panel->first, c->kernels->item), c->y_image, c->y_row, c->y_pixel, c->oh, c->ow,
+                             panel->columns, c->kernels->item};
     struct again again = {0};
     for (int64_t t = 0; t < tiles; t++) {
         const struct place *place = &places[t];
+        if (job->far && t + TILES_AHEAD < tiles) {
+            fetch_tile(&y, &places[t + TILES_AHEAD], 0, 0);
+        }
         if (!c->kernels->winograd_output(at(lane->m, t * m_tile(job), c->kernels->item), width, bias, panel->columns,
                                          output(job, place, panel->first), c->y_row, c->y_pixel, place->rows,
                                          place->cols)) {
@@ -349,50 +313,20 @@ static void make_u(void *data, int lane, int64_t i)
                      u_at(job, job->shared, i / job->pieces, i % job->pieces));
 }
 
-/* Pixels of x under the next block that its tiles do not share with those to their left and above, in so many steps. */
-static struct fetch fetch_of_x(const struct job *job, const struct place *places, int64_t tiles, int64_t steps)
-{
-    const struct image *x = &job->c.x;
-    return (struct fetch){
-        .base = x->data, .image = x->image * item(job), .row = x->row * item(job), .pixel = x->pixel * item(job),
-        .h = x->h, .w = x->w, .bytes = x->c * item(job), .places = places,
-        .top = job->c.origin[0] + 2, .left = job->c.origin[1] + 2, .pixels = 16 * tiles, .steps = steps,
-    };
-}
-
-/* Outputs of a panel. */
-static struct fetch fetch_of_y(const struct job *job, const struct place *places, int64_t tiles,
-                               const struct panel *panel, int64_t steps)
-{
-    const struct correlation *c = &job->c;
-    return (struct fetch){
-        .base = at(c->y, panel->first, c->kernels->item), .image = c->y_image * item(job),
-        .row = c->y_row * item(job), .pixel = c->y_pixel * item(job), .h = c->oh, .w = c->ow,
-        .bytes = panel->columns * item(job), .places = places, .pixels = 16 * tiles, .steps = steps,
-    };
-}
-
 /* Many tiles: block i. */
 static void run_block(void *data, int lane_number, int64_t i)
 {
     struct job *job = data;
     const struct lane lane = lane_at(job, lane_number);
     const int64_t first = first_tile(job, i), tiles = first_tile(job, i + 1) - first;
-    const int64_t next_tiles = min64(tiles, job->grid.tiles - first - tiles);
-    struct place places[2 * FAR_U_TILES];
-    find_places(&job->grid, first, tiles + next_tiles, places);
+    struct place places[FAR_U_TILES];
+    find_places(&job->grid, first, tiles, places);
     transform_tiles(job, places, tiles, 0, job->block_tiles, lane.own);
     for (int64_t p = 0; p < job->panels; p++) {
         const struct panel panel = panel_at(job->c.kernels, job->c.k, p);
-        const int64_t steps = PLANES * ceil_div(tiles, tallest(job->c.kernels, &panel));
-        struct fetch fetch[2] = {
-            fetch_of_x(job, places + tiles, p == job->panels - 1 ? next_tiles : 0, job->pieces * steps),
-            fetch_of_y(job, places, 0, &panel, steps),
-        };
         for (int64_t q = 0; q < job->pieces; q++) {
-            fetch[1].pixels = q == job->pieces - 1 ? 16 * tiles : 0;
             multiply(job, &panel, q, at(lane.own, q * job->block_tiles * v_tile(job), job->c.kernels->item), tiles,
-                     u_at(job, job->u, p, q), lane.m, job->far ? fetch : NULL);
+                     u_at(job, job->u, p, q), lane.m);
         }
         finish(job, &panel, places, tiles, &lane);
     }
@@ -432,7 +366,7 @@ static void run_panel(void *data, int lane_number, int64_t i)
     for (int64_t q = 0; q < job->pieces; q++) {
         const char *u = own_u(job, &panel, i, q, &lane);
         multiply(job, &panel, q, at(job->shared, q * job->grid.tiles * v_tile(job), job->c.kernels->item), job->grid.tiles, u,
-                 lane.m, NULL);
+                 lane.m);
     }
     finish(job, &panel, places, job->grid.tiles, &lane);
 }
@@ -476,12 +410,6 @@ static void plan_kernel(struct job *job)
     job->width = job->panels > 1 ? max64(job->width, 2 * c->kernels->vl) : job->width;
 }
 
-static double bytes_of_x_and_y(const struct correlation *c)
-{
-    const double of_image = (double)(c->x.h * c->x.w) * (double)c->x.c + (double)(c->oh * c->ow) * (double)c->k;
-    return (double)(c->x.n * c->groups) * of_image * (double)c->x.item;
-}
-
 static int64_t fitting_tiles(const struct job *job)
 {
     const bool far = u_elements(job) * item(job) > FAR_U_BYTES;
@@ -498,7 +426,7 @@ static struct job job_of(const struct correlation *c, int threads)
     job.blocks = job.few ? 1 : ceil_div(ceil_div(job.grid.tiles, fitting), threads) * threads;
     job.blocks = min64(job.blocks, job.grid.tiles);
     job.block_tiles = ceil_div(job.grid.tiles, job.blocks);
-    job.far = !job.few && bytes_of_x_and_y(c) > FAR_BYTES;
+    job.far = !job.few && come_from_memory(&job.grid, c->k, c->groups);
     return job;
 }
 

@@ -35,6 +35,27 @@ void find_places(const struct grid *grid, int64_t first, int64_t count, struct p
 /* The 36 pixels of x under a tile. */
 void find_patch(const struct grid *grid, const struct place *place, struct patch *patch);
 
+/* Pixels of images at these pitches: so many values each. */
+struct pixels {
+    const void *data;
+    int64_t image, row, pixel;
+    int64_t h, w, count;
+    size_t item;
+};
+
+/* Fetches 4 x 4 of them into the caches, from (top, left) of the place on: those that there are. */
+void fetch_tile(const struct pixels *pixels, const struct place *place, int64_t top, int64_t left);
+
+/* The pixels of x under a tile that it does not share with those above and to the left. */
+void fetch_tile_of_x(const struct grid *grid, const struct place *place);
+
+/* So many tiles before its transform: further off, others drive it out of the first-level cache again; spread over the
+ * products, fetching delays these more than it saves. */
+enum { TILES_AHEAD = 4 };
+
+/* Whether x and y, of so many channels in a group, are so large that they have to be fetched ahead. */
+bool come_from_memory(const struct grid *grid, int64_t channels_of_y, int64_t groups);
+
 /* Elements of a matrix, and some more: an odd number of cache lines. */
 static inline int64_t odd_lines(int64_t elements, int64_t item)
 {

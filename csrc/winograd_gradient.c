@@ -38,6 +38,7 @@ struct job {
     int64_t blocks, block_tiles;
     int64_t block, first, count;    /* the one at work: its tiles */
     char *v, *d, *m;
+    bool far;                       /* x and grad_y come from memory */
     atomic_bool finite;             /* all of the gradient */
     int threads;
 };
@@ -76,10 +77,22 @@ static struct job job_of(const struct geometry *g, const struct arrays *arrays, 
     const int64_t fitting = BLOCK_BYTES_MAX / (PLANES * (job.v_row + job.d_row) * (int64_t)g->item);
     job.blocks = ceil_div(job.grid.tiles, min64(max64(fitting, BLOCK_TILES_MIN), BLOCK_TILES_MAX));
     job.block_tiles = ceil_div(job.grid.tiles, job.blocks);
+    job.far = come_from_memory(&job.grid, g->kg, g->groups);
     return job;
 }
 
 /* ---- Work --------------------------------------------------------------------------------------------------------------- */
+
+/* Of tile t of all images. */
+static void fetch_both(const struct job *job, int64_t t)
+{
+    const struct geometry *g = &job->g;
+    const struct pixels y = {job->grad_y, g->y_image, g->y_row, g->y_pixel, g->oh, g->ow, g->kg, g->item};
+    struct place place;
+    find_places(&job->grid, t, 1, &place);
+    fetch_tile_of_x(&job->grid, &place);
+    fetch_tile(&y, &place, 0, 0);
+}
 
 /* V and D of tile i of the block. */
 static void transform_tile(void *data, int lane, int64_t i)
@@ -89,6 +102,9 @@ static void transform_tile(void *data, int lane, int64_t i)
     struct place place;
     struct patch patch;
     (void)lane;
+    if (job->far && job->first + i + TILES_AHEAD < job->grid.tiles) {
+        fetch_both(job, job->first + i + TILES_AHEAD);
+    }
     find_places(&job->grid, job->first + i, 1, &place);
     find_patch(&job->grid, &place, &patch);
     job->kernels->winograd_input(&patch, 0, g->cg, at(job->v, i * job->v_row, g->item), v_plane(job));
