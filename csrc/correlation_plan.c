@@ -106,72 +106,6 @@ static void flatten(struct correlation *c)
     }
 }
 
-/* Bytes of a group's kernels, packed. */
-static int64_t kernel_bytes(const struct job *job)
-{
-    return reduction(job) * columns_of_b(job) * (int64_t)job->c.kernels->item;
-}
-
-/* Bytes of x that a block works on: its window, or where that is not copied and large, what one pass reads of it. */
-static int64_t block_bytes(const struct job *job, int64_t rows, int64_t cols)
-{
-    const struct correlation *c = &job->c;
-    const int64_t window = touched(c, 0, rows) * touched(c, 1, cols) * c->x.c;
-    return (job->copy ? window : min64(window, rows * cols * job->pass_steps)) * (int64_t)c->kernels->item;
-}
-
-/* The fewest parts of a row of outputs that fit, or are short anyhow: by bisection, as a row can be very long. */
-static int64_t parts_of_row(const struct job *job, int64_t limit)
-{
-    const int64_t ow = job->c.ow;
-    int64_t least = 1, most = max64(ow, 1);
-    while (least < most) {
-        const int64_t parts = least + (most - least) / 2, cols = ceil_div(ow, parts);
-        if (block_bytes(job, 1, cols) > limit && cols > PIXELS_PER_UNIT) {
-            least = parts + 1;
-        } else {
-            most = parts;
-        }
-    }
-    return least;
-}
-
-/* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
- * tiles long. Blocks are twice as large where the kernel is so large that each block has to read it from afar. */
-static void fit_block(struct job *job)
-{
-    const struct correlation *c = &job->c;
-    const int64_t limit = job->pointwise                        ? BLOCK_BYTES / c->groups
-                          : kernel_bytes(job) > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES
-                                                                : BLOCK_BYTES;
-    int64_t rows = 1;
-    job->cols = ceil_div(c->ow, parts_of_row(job, limit));
-    while (rows < c->oh && block_bytes(job, rows + 1, job->cols) <= limit) {
-        rows++;
-    }
-    job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
-    job->row_blocks = ceil_div(c->oh, job->rows);
-    job->col_blocks = ceil_div(c->ow, job->cols);
-}
-
-/* Smaller blocks, so that every thread has several. They do not change any sum. */
-static void spread(struct job *job)
-{
-    const struct correlation *c = &job->c;
-    const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
-    const int64_t others = max64(c->x.n * c->groups, 1);
-    if (kernel_bytes(job) <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
-        if (c->oh > 1) {
-            job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
-        } else {
-            job->cols = min64(job->cols, max64(c->ow * others / wanted, PIXELS_PER_UNIT));
-        }
-    }
-    job->row_blocks = ceil_div(c->oh, job->rows);
-    job->col_blocks = ceil_div(c->ow, job->cols);
-    job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
-}
-
 /* ---- Few columns ---- */
 
 /* With columns across the vector a tile one vector wide runs at about 3/4 of the others' speed; with the reduction
@@ -221,6 +155,88 @@ bool reads_kernel_in_place(const struct correlation *c)
 {
     return is_readable_kernel(c) && c->oh * c->ow <= PIXELS_IN_PLACE;
 }
+
+/* ---- Blocks ---- */
+
+/* Bytes of a group's kernels, packed. */
+static int64_t kernel_bytes(const struct job *job)
+{
+    return reduction(job) * columns_of_b(job) * (int64_t)job->c.kernels->item;
+}
+
+/* Bytes of x that a block works on: its window, or where that is not copied and large, what one pass reads of it. */
+static int64_t block_bytes(const struct job *job, int64_t rows, int64_t cols)
+{
+    const struct correlation *c = &job->c;
+    const int64_t window = touched(c, 0, rows) * touched(c, 1, cols) * c->x.c;
+    return (job->copy ? window : min64(window, rows * cols * job->pass_steps)) * (int64_t)c->kernels->item;
+}
+
+/* The fewest parts of a row of outputs that fit, or are short anyhow: by bisection, as a row can be very long. */
+static int64_t parts_of_row(const struct job *job, int64_t limit)
+{
+    const int64_t ow = job->c.ow;
+    int64_t least = 1, most = max64(ow, 1);
+    while (least < most) {
+        const int64_t parts = least + (most - least) / 2, cols = ceil_div(ow, parts);
+        if (block_bytes(job, 1, cols) > limit && cols > PIXELS_PER_UNIT) {
+            least = parts + 1;
+        } else {
+            most = parts;
+        }
+    }
+    return least;
+}
+
+/* Bytes of x that are left in a cache: more than fit beside B where the kernel is so large that each block has to read it from
+ * afar, and most of all where the block is all that a kernel in place is read for. */
+static int64_t block_limit(const struct job *job)
+{
+    const int64_t kernel = kernel_bytes(job);
+    if (job->pointwise) {
+        return BLOCK_BYTES / job->c.groups;
+    }
+    if (kernel > 48 * BLOCK_BYTES || (kernel > 4 * BLOCK_BYTES && reads_kernel_in_place(&job->c))) {
+        return 8 * BLOCK_BYTES;
+    }
+    return kernel > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
+}
+
+/* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
+ * tiles long. */
+static void fit_block(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t limit = block_limit(job);
+    int64_t rows = 1;
+    job->cols = ceil_div(c->ow, parts_of_row(job, limit));
+    while (rows < c->oh && block_bytes(job, rows + 1, job->cols) <= limit) {
+        rows++;
+    }
+    job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+}
+
+/* Smaller blocks, so that every thread has several. They do not change any sum. */
+static void spread(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
+    const int64_t others = max64(c->x.n * c->groups, 1);
+    if (kernel_bytes(job) <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
+        if (c->oh > 1) {
+            job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
+        } else {
+            job->cols = min64(job->cols, max64(c->ow * others / wanted, PIXELS_PER_UNIT));
+        }
+    }
+    job->row_blocks = ceil_div(c->oh, job->rows);
+    job->col_blocks = ceil_div(c->ow, job->cols);
+    job->panel_blocks = min64(max64(ceil_div(wanted, others * job->row_blocks * job->col_blocks), 1), job->panels);
+}
+
+/* ---- Panels and runs ---- */
 
 static int64_t widest_panel(const struct job *job)
 {
