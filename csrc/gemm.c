@@ -164,7 +164,7 @@ static struct scatter scatter_of(const struct geometry *g, const struct arrays *
     return (struct scatter){
         .g = g, .y = arrays->y, .kernel = arrays->kernel, .bias = arrays->bias,
         .first = {target->first[0], target->first[1]}, .size = {target->size[0], target->size[1]}, .x = target->x,
-        .x_row = target->row, .x_image = target->image,
+        .x_pixel = target->pixel, .x_row = target->row, .x_image = target->image,
     };
 }
 
@@ -177,7 +177,7 @@ static bool scatters(const struct geometry *g, const struct target *target)
         g->stride[0] * g->stride[1] == 1) {
         return false;
     }
-    const double cost = scatter_cost(g, target->pixel);
+    const double cost = scatter_cost(g);
     const int64_t count = isfinite(cost) ? list_phases(g, &none, target, phase) : -1;
     double phases = 0;
     for (int64_t i = 0; i < count; i++) {

@@ -184,11 +184,11 @@ struct scatter {
     const void *y, *kernel, *bias;
     int64_t first[2], size[2];
     void *x;
-    int64_t x_row, x_image;     /* pixels and channels are dense */
+    int64_t x_pixel, x_row, x_image;
 };
 
 /* What it takes for a pixel of y, in multiplications and additions of vectors. */
-double scatter_cost(const struct geometry *geometry, int64_t x_pixel);
+double scatter_cost(const struct geometry *geometry);
 chanconv_status scatter_gradient(chanconv_context *context, const struct scatter *scatter);
 int64_t scatter_bytes(const struct scatter *scatter, int threads);
 

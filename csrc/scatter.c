@@ -37,11 +37,11 @@ static double pieces(int64_t length, int64_t vl)
 }
 
 /* In multiply-adds of vectors, for a pixel of y; INFINITY where the kernel does not fit. */
-double scatter_cost(const struct geometry *g, int64_t x_pixel)
+double scatter_cost(const struct geometry *g)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     const int64_t columns = padded_columns(kernels, patch_columns(g));
-    if (g->groups != 1 || g->dilation[1] != 1 || g->cg == 0 || x_pixel != g->cg || g->cg > MR_MAX ||
+    if (g->groups != 1 || g->dilation[1] != 1 || g->cg == 0 || g->cg > MR_MAX ||
         columns * g->kg > KERNEL_BYTES_MAX / (int64_t)g->item) {
         return INFINITY;
     }
@@ -86,13 +86,15 @@ static void begin_rows(const struct job *job, char *x, int64_t rows)
 {
     const struct scatter *s = job->s;
     const size_t item = job->g->item, pixel = (size_t)job->g->cg * item;
+    const bool at_once = !s->bias && s->x_pixel == job->g->cg;
     for (int64_t i = 0; i < rows; i++) {
         char *row = at(x, i * s->x_row, item);
-        if (!s->bias) {
-            memset(row, 0, (size_t)s->size[1] * pixel);
-        }
-        for (int64_t j = 0; j < s->size[1] && s->bias; j++) {
-            memcpy(row + (size_t)j * pixel, s->bias, pixel);
+        for (int64_t j = 0; j < (at_once ? 1 : s->size[1]); j++) {
+            if (s->bias) {
+                memcpy(at(row, j * s->x_pixel, item), s->bias, pixel);
+            } else {
+                memset(at(row, j * s->x_pixel, item), 0, at_once ? (size_t)s->size[1] * pixel : pixel);
+            }
         }
     }
 }
@@ -117,6 +119,23 @@ static void compute(const struct job *job, const void *y, int64_t pixels, void *
     }
 }
 
+/* The same sums in the same order where pixels of x lie apart: `taps` of them in a row. */
+static void overlay_apart(const struct job *job, const struct overlay *overlay, int64_t taps)
+{
+    const size_t item = job->g->item;
+    for (int64_t i = 0; i < overlay->pixels; i++) {
+        const int64_t evens = (overlay->pixels + 1) / 2, pixel = i < evens ? 2 * i : 2 * (i - evens) + 1;
+        for (int64_t tap = 0; tap < taps; tap++) {
+            struct overlay one = *overlay;
+            one.pixels = 1;
+            one.length = job->g->cg;
+            one.src = at(overlay->src, pixel * overlay->src_pixel + tap * job->g->cg, item);
+            one.dst = at(overlay->dst, pixel * overlay->dst_pixel + tap * job->s->x_pixel, item);
+            job->kernels->overlay(&one);
+        }
+    }
+}
+
 /* Adds rows of taps first .. end - 1 of the patches of pixels, whose first tap lies on column `col` of x, to the row of x that
  * tap 0 lies on. Patches that lie within x go together, others one by one without what lies outside. */
 static void add_patches(const struct job *job, int64_t pixels, int64_t first, int64_t end, int64_t col, void *patches,
@@ -124,6 +143,7 @@ static void add_patches(const struct job *job, int64_t pixels, int64_t first, in
 {
     const struct geometry *g = job->g;
     const int64_t stride = g->stride[1], size = job->s->size[1], row_step = g->dilation[0] * job->s->x_row;
+    const int64_t x_pixel = job->s->x_pixel;
     for (int64_t i = 0; i < pixels;) {
         const int64_t left = col + i * stride, from = max64(-left, 0), to = min64(size - left, g->kw);
         const bool within = from == 0 && to == g->kw;
@@ -132,10 +152,14 @@ static void add_patches(const struct job *job, int64_t pixels, int64_t first, in
             .pixels = to > from ? count : 0, .rows = end - first, .length = (to - from) * g->cg,
             .src = at(patches, i * job->width + first * job->taps + from * g->cg, g->item),
             .src_pixel = job->width, .src_row = job->taps,
-            .dst = at(row, first * row_step + (left + from) * g->cg, g->item),
-            .dst_pixel = stride * g->cg, .dst_row = row_step,
+            .dst = at(row, first * row_step + (left + from) * x_pixel, g->item),
+            .dst_pixel = stride * x_pixel, .dst_row = row_step,
         };
-        job->kernels->overlay(&overlay);
+        if (x_pixel == g->cg) {
+            job->kernels->overlay(&overlay);
+        } else {
+            overlay_apart(job, &overlay, to - from);
+        }
         i += count;
     }
 }
