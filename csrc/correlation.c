@@ -422,10 +422,12 @@ static struct lines next_panel(const struct job *job, const struct block *block,
     const struct pass next = pass_at(job, pass + last);
     const struct panel panel = job_panel(job, last ? block->panel : p + 1);
     const int64_t first = (next.first * job->run_length + next.begin) * c->kernel_c + panel.first;
-    return (struct lines){
-        at(c->kernel, block->group * c->kernel_group + first, c->kernels->item),
-        ceil_div(panel.columns * (int64_t)c->kernels->item, CACHE_LINE),
-    };
+    char *start = at(c->kernel, block->group * c->kernel_group + first, c->kernels->item);
+    char *end = at(start, panel.columns, c->kernels->item);
+    /* A line that begins before the panel is in the cache since the panel before it was read. */
+    const int64_t into_line = (int64_t)((uintptr_t)start % CACHE_LINE);
+    start += last || into_line == 0 ? -into_line : CACHE_LINE - into_line;
+    return (struct lines){start, ceil_div(end - start, CACHE_LINE)};
 }
 
 /* stream: room for a panel of a pass. */
