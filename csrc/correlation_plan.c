@@ -20,9 +20,6 @@ enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
 
-/* Bytes of x and y from which on they are likely not to be in a cache of the core. */
-enum { FAR_BYTES = 4 << 20 };
-
 /* Rows (axis 0) or columns of x that `outputs` outputs reach over. */
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
 {

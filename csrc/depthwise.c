@@ -22,9 +22,6 @@ enum { CACHED_BYTES = 24 * 1024 };
 /* Addresses at a multiple of this distance fall on the same set of such a cache; lines that a set has. */
 enum { SETS_BYTES = 4096, WAYS = 12 };
 
-/* Bytes of x and y from which on they are likely not to be in a cache of the core. */
-enum { FAR_BYTES = 4 * 1024 * 1024 };
-
 /* What an image of h x w has of a window. */
 static void clip(struct window *window, int64_t h, int64_t w)
 {

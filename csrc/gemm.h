@@ -23,6 +23,10 @@
  * where it decides the order of a sum, the bits must not depend on the machine's caches. */
 enum { BLOCK_BYTES = 256 * 1024 };
 
+/* Bytes of x and y from which on they are likely not to be in a cache of the core. Such work is cut otherwise; its sums
+ * are the same. */
+enum { FAR_BYTES = 4 * 1024 * 1024 };
+
 /* ---- Images and bands (band.c) ---- */
 
 /* The images that a pass reads: [n][h][w][c of a group], padded by mode. */

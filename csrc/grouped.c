@@ -23,6 +23,7 @@ struct grouped {
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
+    bool ahead;                 /* x is taken row by row, and the next one asked for */
     int64_t copy_elements;      /* of a lane: such a copy */
     void *packed, *bands;
 };
@@ -72,6 +73,15 @@ static int64_t chunks_of(const struct grouped *d)
     return max64(d->channels % d->c.kernels->vl ? d->vectors / 2 : d->vectors, 1);
 }
 
+/* What comes from memory is taken row by row, as many channels as let the rows in use stay in the second-level cache. */
+static void fit_stream(struct grouped *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t row = c->x.w * c->x.pixel * (int64_t)c->x.item, rows = min64(reach(c, 0, 1) + c->stride[0], c->x.h);
+    d->ahead = true;
+    d->chunks = min64(d->chunks, ceil_div(rows * row, 3 * BLOCK_BYTES));
+}
+
 static struct grouped plan(const struct correlation *c, int threads)
 {
     struct grouped d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->k, .rows = c->oh};
@@ -86,6 +96,10 @@ static struct grouped plan(const struct correlation *c, int threads)
         d.rows = min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
     }
     d.chunks = d.padded ? 1 : chunks_of(&d);
+    const int64_t pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
+    if (!d.padded && pixels * d.channels * (int64_t)c->x.item > FAR_BYTES) {
+        fit_stream(&d);
+    }
     const int64_t units = c->x.n * d.chunks * ceil_div(c->oh, d.rows);
     if (threads > 1 && units < 4 * threads) {
         d.rows = max64(ceil_div(d.rows * units, 4 * threads), min64(4, c->oh));
@@ -145,6 +159,20 @@ static void existing_taps(const struct grouped *d, int64_t i, int64_t *first, in
     }
 }
 
+/* Asks for what the strip below, of output row i + 1, reads and this one does not. */
+static void look_ahead(const struct grouped *d, const struct band *band, int64_t i, int64_t col, int64_t channel)
+{
+    const struct correlation *c = &d->c;
+    const int64_t height = reach(c, 0, 1), top = i * c->stride[0] + c->origin[0] + max64(height, c->stride[0]);
+    const int64_t left = max64(col * c->stride[1] + c->origin[1] + max64(reach(c, 1, 1) - c->stride[1], 0) / 2, 0);
+    const int64_t right = min64(left + d->kernel->outputs * c->stride[1], c->x.w);
+    for (int64_t r = max64(top, 0); r < min64(top + min64(height, c->stride[0]), c->x.h); r++) {
+        for (int64_t j = left; j < right; j++) {
+            fetch_line(at(band->base, (r - band->top) * band->row + (j - band->left) * band->pixel + channel, c->x.item));
+        }
+    }
+}
+
 /* The strip at column `col` of output row i, for one vector of channels. */
 static void run_strip(const struct grouped *d, const struct band *band, int64_t vector, int64_t i, int64_t col, char *y)
 {
@@ -167,6 +195,19 @@ static void run_strip(const struct grouped *d, const struct band *band, int64_t 
     d->kernel->run(&strip);
 }
 
+/* Output row i of some vectors, while the next rows of x are asked for. */
+static void run_row(const struct grouped *d, const struct band *band, int64_t vector, int64_t last, int64_t i, char *y)
+{
+    const int64_t outputs = d->kernel->outputs;
+    for (int64_t done = 0; done < d->c.ow; done += outputs) {
+        const int64_t col = min64(done, d->c.ow - outputs);
+        for (int64_t v = vector; v < last; v++) {
+            look_ahead(d, band, i, col, first_channel(d, v));
+            run_strip(d, band, v, i, col, y);
+        }
+    }
+}
+
 /* Unit i: chunks fastest, then rows, images. Going down the columns of a block, each row of x stays in the first-level
  * cache until its last tap. */
 static void run_unit(void *data, int lane, int64_t i)
@@ -182,7 +223,10 @@ static void run_unit(void *data, int lane, int64_t i)
     void *copy = at(d->bands, lane * d->copy_elements, image.item);
     const struct band band = take_band(&image, n, &window, d->padded, copy);
     char *y = at(c->y, n * c->y_image, image.item);
-    for (int64_t v = vector; v < last; v++) {
+    for (int64_t oh = row; oh < end && d->ahead; oh++) {
+        run_row(d, &band, vector, last, oh, y);
+    }
+    for (int64_t v = vector; v < last && !d->ahead; v++) {
         for (int64_t done = 0; done < c->ow; done += d->kernel->outputs) {
             for (int64_t oh = row; oh < end; oh++) {
                 run_strip(d, &band, v, oh, min64(done, c->ow - d->kernel->outputs), y);
