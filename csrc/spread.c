@@ -20,6 +20,7 @@ struct spread {
     int64_t vectors;            /* of channels */
     int64_t strips, before;     /* of a row of x; columns of grad_y that a strip sees before that of its first cell */
     int64_t rows, row_blocks;   /* of x in a unit */
+    bool ahead;                 /* the next row of grad_y is asked for before it is needed */
     int64_t row_step, row_back; /* from one row of taps that a row of x meets to the next; rows of grad_y back meanwhile */
     void *packed;               /* [vector][taps][lane] */
 };
@@ -59,6 +60,7 @@ static struct spread plan(const struct geometry *g, int threads)
     s.vectors = ceil_div(g->c, s.kernels->vl);
     s.strips = strips_of(g, s.kernel->outputs);
     s.before = (g->kw - 1) / g->stride[1];
+    s.ahead = g->n * (g->h * g->w + g->oh * g->ow) * g->c * (int64_t)g->item > FAR_BYTES;
     s.row_step = g->stride[0] / divisor;
     s.row_back = g->dilation[0] / divisor;
     s.row_blocks = max64(min64(ceil_div(4 * threads, max64(g->n, 1)), g->h / ROWS_LEAST), 1);
@@ -97,11 +99,12 @@ static struct strip strip_of_row(const struct spread *s, int64_t n, int64_t i)
         end--;
     }
     const int64_t row = (padded - first * g->dilation[0]) / g->stride[0];
+    const bool ahead = s->ahead && first == 0 && first < end && row + 1 < g->oh;
     return (struct strip){
         .vectors = s->vectors, .channels = g->c, .taps = g->kw, .width = g->ow, .stride = g->stride[1], .dilation = 1,
         .rows = first < end ? ceil_div(end - first, s->row_step) : 0,
         .x = first < end ? at(s->arrays->y, n * g->y_image + row * g->y_row, g->item) : s->arrays->y,
-        .x_row = -s->row_back * g->y_row, .x_pixel = g->y_pixel,
+        .x_row = -s->row_back * g->y_row, .x_pixel = g->y_pixel, .ahead_rows = ahead,
         .kernel = at(s->packed, min64(first, g->kh - 1) * g->kw * vl, g->item), .kernel_row = s->row_step * g->kw * vl,
         .kernel_vector = g->kh * g->kw * vl, .bias = s->arrays->bias, .y_pixel = g->x_pixel,
     };
@@ -118,6 +121,7 @@ static void run_row(const struct spread *s, int64_t n, int64_t i)
         struct strip strip = row;
         strip.column = padded / g->stride[1] - s->before;
         strip.x = at(row.x, strip.column * row.x_pixel, g->item);
+        strip.ahead = at(strip.x, g->y_row + s->before * row.x_pixel, g->item);
         strip.first = max64(-cell, 0);
         strip.end = min64(g->w - cell, outputs);
         strip.y = at(cells, cell * g->x_pixel, g->item);

@@ -22,6 +22,8 @@ LARGE = [
     Problem(n=2, h=30, w=31, c=24, k=20, groups=4, kh=5, kw=5, dilation=2),
     Problem(n=3, h=7, w=6, c=530, k=64, padding=1),
     Problem(n=2, h=81, w=70, c=3, k=40, stride=2, padding=1),
+    Problem(n=4, h=63, w=61, c=36, k=60, groups=6, kh=1, kw=1),
+    Problem(n=8, h=63, w=61, c=36, k=60, groups=6, kh=1, kw=1, stride=2, padding=(1, 0)),
 ]
 
 

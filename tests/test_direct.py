@@ -134,6 +134,7 @@ LARGE = [
     depthwise(40, n=5, h=62, w=61, kh=3, padding=2, dilation=2, stride=(3, 1)),
     depthwise(20, 3, n=2, h=40, w=30, kh=5, padding=2),
     grouped(2, 20, n=2, h=40, w=50, padding=1),
+    grouped(8, 5, n=4, h=80, w=61, padding=1, stride=(1, 2)),
     grouped(2, 8, n=3, h=21, w=60, kh=5, stride=2, padding=2, padding_mode="replicate"),
 ]
 

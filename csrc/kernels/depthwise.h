@@ -172,6 +172,7 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const REAL *row = (const REAL *)t->x + channel;
         NAME(vec) acc[STRIP_MAX], weight[STRIP_TAPS_MAX];
+        NAME(fetch_ahead)(t, channel, x_pixel, columns - before);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row, w += t->kernel_row) {
             const REAL *x = row;
