@@ -169,11 +169,13 @@ static void fit_stream(struct depthwise *d)
                                c->ow % outputs != 0);
 }
 
-/* Of an image of x and one of y. */
-static int64_t image_bytes(const struct depthwise *d)
+/* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
+ * that, with so many multiplications to do, would be the greater loss. */
+static bool pays_to_stream(const struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    return (c->x.h * c->x.w + c->oh * c->ow) * d->channels * (int64_t)c->x.item;
+    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
+    return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
 }
 
 /* How the work is cut; the sums are the same. */
@@ -182,7 +184,7 @@ static void fit(struct depthwise *d)
     const int64_t vectors = compact_vectors(d);
     if (vectors) {
         fit_compact(d, vectors);
-    } else if (d->c.x.n * image_bytes(d) > FAR_BYTES) {
+    } else if (pays_to_stream(d)) {
         fit_stream(d);
     } else {
         fit_columns(d);
