@@ -643,3 +643,19 @@ def test_a_layer_without_a_backward_pass():
     assert layer.forward(3) == layer(3) == 3
     with pytest.raises(NotImplementedError):
         layer.backward(1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fans"),
+    [
+        (Conv2D(4, 6, (3, 5), groups=2), (15 * 2, 15 * 3)),
+        (Conv2D(4, 6, (5, 1), groups=2), (5 * 2, 5 * 3)),
+        (ConvTranspose2D(4, 6, (3, 5), (2, 1), groups=2), (1.5 * 5 * 2, 15 * 3)),
+        (ConvTranspose2D(4, 6, (4, 1), (2, 3), groups=2), (2 * 1 * 2, 4 * 3)),
+        (ConvTranspose2D(4, 6, (1, 4), (3, 2), groups=2), (1 * 2 * 2, 4 * 3)),
+    ],
+    ids=str,
+)
+def test_fans(layer, fans):
+    """How many values an output is the sum of, on average, and how many outputs a value goes to."""
+    assert layer._fans() == fans
