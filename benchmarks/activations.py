@@ -3,8 +3,9 @@
 """Checks, then times, the activations beside NumPy with SciPy and PyTorch, and beside a plain copy of the same bytes.
 
 Every result is held against the formula in float64 first. The gradients of PyTorch marked "y" are computed from the output
-of the forward pass, which others have kept for them; chanconv's are functions of the input. "copy" is the time of
-copying as many bytes as the pass reads and writes, into a new array as every result is one, by that of the pass.
+of the forward pass, which others have kept for them; chanconv's are functions of the input, but in the pass "from y" for
+those that can do so as exactly. "copy" is the time of copying as many bytes as the pass reads and writes, into a new array
+as every result is one, by that of the pass.
 
 With --fused, the activations inside a convolution of 56x56, 64 to 64 channels, 3x3, and a transposed one, beside none.
 """
@@ -145,6 +146,7 @@ def _torch_calls(torch, name, x, g):
 
 
 FROM_OUTPUT = ("sigmoid", "tanh", "softmax", "log_softmax")
+FROM_EITHER = ("softmax", "log_softmax")  # with chanconv
 
 
 # ---- One activation ---------------------------------------------------------------------------------------------------
@@ -164,7 +166,9 @@ def _own_calls(name, x, g):
     if name == "prelu":
         slope = np.full(1 if x.ndim == 1 else x.shape[-1], 0.25, x.dtype)
         return {"forward": lambda: forward(x, slope), "backward": lambda: backward(g, x, slope)}
-    return {"forward": lambda: forward(x), "backward": lambda: backward(g, x)}
+    activation, y = activations.get(name), forward(x)
+    from_y = {"from y": lambda: activation.backward_from_output(g, y)} if name in FROM_EITHER else {}
+    return {"forward": lambda: forward(x), "backward": lambda: backward(g, x), **from_y}
 
 
 def _expected(special, name, what, x, g):
@@ -190,10 +194,11 @@ def _copy_call(x, g, what):
     return source.copy
 
 
-def measure(name, what, count, dtype, threads, options, special, torch):
+def measure(name, kind, count, dtype, threads, options, special, torch):
     """The record of one activation and pass, ready for JSON."""
     x, g = _arrays(name, count, dtype)
-    calls = {"chanconv": _own_calls(name, x, g)[what]}
+    calls = {"chanconv": _own_calls(name, x, g)[kind]}
+    what = "backward" if kind == "from y" else kind
     if special is not None or name in _numpy_formulas(None):
         calls["numpy"] = _numpy_calls(special, name, x, g).get(what)
     if torch is not None:
@@ -208,7 +213,7 @@ def measure(name, what, count, dtype, threads, options, special, torch):
     samples = interleave(calls, options.rounds, options.sample, threads > 1, CLOCKS[options.clock])
     seconds = {engine: STATISTICS[options.by](values) for engine, values in samples.items()}
     curved = _numpy_formulas(special).get(name, (0, 0, name != "prelu"))[2]
-    return {"activation": name, "pass": what, "count": count, "dtype": np.dtype(dtype).name, "threads": threads,
+    return {"activation": name, "pass": kind, "count": count, "dtype": np.dtype(dtype).name, "threads": threads,
             "transcendental": curved, "from_output": what == "backward" and name in FROM_OUTPUT, "wrong": wrong,
             "seconds": seconds}
 
@@ -267,7 +272,8 @@ def parse(argv):
     add = parser.add_argument
     names = [n for n in activations.__all__ if hasattr(activations, f"{n}_backward") and n not in ("identity", "threshold")]
     add("--activations", nargs="+", default=names, choices=names, metavar="NAME")
-    add("--passes", nargs="+", default=["forward", "backward"], choices=["forward", "backward"])
+    passes = ["forward", "backward", "from y"]
+    add("--passes", nargs="+", default=passes, choices=passes)
     add("--counts", nargs="+", type=int, default=[1000, 100_000, 10_000_000])
     add("--dtypes", nargs="+", default=["float32", "float64"], choices=["float32", "float64"])
     add("--threads", nargs="+", type=int, default=[1])
@@ -296,6 +302,8 @@ def suite(options, special, torch):
             for dtype in options.dtypes:
                 for name in options.activations:
                     for what in options.passes:
+                        if what == "from y" and name not in FROM_EITHER:
+                            continue
                         record = measure(name, what, count, dtype, threads, options, special, torch)
                         print(row(record), flush=True)
                         yield record

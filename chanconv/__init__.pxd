@@ -138,6 +138,9 @@ cdef extern from "chanconv.h" nogil:
     chanconv_status chanconv_axis_backward(
         chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
         int64_t length, int64_t inner, const void *grad_y, const void *x, void *grad_x, chanconv_error *error)
+    chanconv_status chanconv_axis_backward_from_output(
+        chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind, int64_t outer,
+        int64_t length, int64_t inner, const void *grad_y, const void *y, void *grad_x, chanconv_error *error)
 
     ctypedef enum chanconv_padding_mode:
         CHANCONV_ZEROS

@@ -10,6 +10,9 @@ negative arguments too, where ``0.5 * x * (1 + erf(x / sqrt(2)))`` and its like 
 the gradients too. Where a function is cut off or saturates the gradient is 0, at the very kink too; `leaky_relu`,
 `prelu`, `elu`, `selu` and `celu` have at 0 the gradient of their negative side, `hard_silu` at 3 that of its right side.
 
+Parameters are numbers of the dtype that is computed in: what it cannot hold is a ValueError, and so is NaN. Limits,
+thresholds and replacements may be infinite; factors (``negative_slope``, ``alpha``, ``beta``) may not.
+
 >>> import numpy as np
 >>> from chanconv import activations
 >>> activations.relu(np.array([-1.0, 0.5]))
@@ -20,7 +23,7 @@ array([0.1, 1. ])
 
 import inspect
 from functools import cache
-from math import prod
+from math import isfinite, prod
 from numbers import Real
 from operator import index
 from types import MappingProxyType
@@ -41,6 +44,7 @@ _AXIS_BACKWARD = by_dtype(_chanconv.axis_backward)
 _X = ("x",)
 _X_SLOPE = ("x", "slope")
 _GRAD_X = ("grad_output", "x")
+_GRAD_Y = ("grad_output", "y")
 _GRAD_X_SLOPE = ("grad_output", "x", "slope")
 
 
@@ -589,7 +593,7 @@ def prelu(x, slope, *, out=None):
     Source: He et al., Delving deep into rectifiers, 2015, arXiv:1502.01852.
     """
     if _SHORT:
-        if type(slope) is float and slope == slope:
+        if type(slope) is float and isfinite(slope):
             return _LEAKY_RELU.forward(x, out, slope)
         y = _chanconv.short_prelu(x, _scalar_as_array(x, slope), out)
         if y is not None:
@@ -621,15 +625,16 @@ def prelu_backward(grad_output, x, slope):
 # ---- Along an axis ---------------------------------------------------------------------------------------------------
 
 
-def _along(kind, shape, axis):
+def _along(kind, shape, axis, from_output=False):
     """The axis, counted from the front, and what the passes need to know."""
     number, axes = _integer("axis", axis), len(shape)
     if not -axes <= number < axes:
         raise ValueError(f"axis: expected one of the {axes} axes of x, got {number}")
     number %= axes
     if 0 in shape:
-        return number, _chanconv.AlongAxis(kind, 0, 0, 0)
-    return number, _chanconv.AlongAxis(kind, prod(shape[:number]), shape[number], prod(shape[number + 1 :]))
+        return number, _chanconv.AlongAxis(kind, 0, 0, 0, from_output)
+    outer, inner = prod(shape[:number]), prod(shape[number + 1 :])
+    return number, _chanconv.AlongAxis(kind, outer, shape[number], inner, from_output)
 
 
 def _half(shape, axis):
@@ -647,16 +652,23 @@ def _axis_forward(kind, x, axis, out):
     return _run(_AXIS_FORWARD, along, dtype, (x,), x.shape, out)
 
 
-def _axis_backward(kind, grad_output, x, axis, out):
-    dtype, (grad_output, x) = common(_GRAD_X, (grad_output, x))
-    number, along = _along(kind, x.shape, axis)
+def _axis_backward(kind, grad_output, x, axis, out, from_output=False):
+    dtype, (grad_output, x) = common(_GRAD_Y if from_output else _GRAD_X, (grad_output, x))
+    number, along = _along(kind, x.shape, axis, from_output)
     _check_grad(grad_output, _half(x.shape, number) if kind == "glu" else x.shape)
     return _run(_AXIS_BACKWARD, along, dtype, (grad_output, x), x.shape, out)
+
+
+def _axis_backward_from_output(kind, grad_output, y, axis, out):
+    return _axis_backward(kind, grad_output, y, axis, out, True)
 
 
 _SOFTMAX, _LOG_SOFTMAX, _GLU = (
     _chanconv.AxisKind(name, _axis_forward, _axis_backward, _SHORT) for name in ("softmax", "log_softmax", "glu")
 )
+_AXIS_FROM_OUTPUT = {
+    name: _chanconv.AxisKind(name, None, _axis_backward_from_output, _SHORT, True) for name in ("softmax", "log_softmax")
+}
 
 
 @_documented
@@ -733,6 +745,15 @@ def _fused_by_name(name, parameters):
     return _fused(_gelu(**parameters), ()) if name == "gelu" else _fused(_KINDS[name], parameters.values())
 
 
+# Whose gradients can be computed from the output, with these parameters, as exactly as from x. That of straight pieces does
+# so by itself: it asks on which side of a bend x is, and the output is on the same.
+_FROM_OUTPUT = {
+    **dict.fromkeys(("identity", "relu", "relu6", "hard_tanh", "hardshrink", *_AXIS_FROM_OUTPUT), lambda p: True),
+    "leaky_relu": lambda p: p["negative_slope"] >= 2**-126,  # not 0, in float32 either
+    "threshold": lambda p: p["value"] <= p["threshold"],
+}
+
+
 class Activation:
     """An activation with its parameters.
 
@@ -748,6 +769,8 @@ class Activation:
     name : str
     parameters : mapping
         All of them, those at their default too.
+    from_output : bool
+        Whether there is `backward_from_output`.
     fused : chanconv._chanconv.Elementwise or None
         What makes a convolution apply it to its result in the same pass; None if that cannot be.
 
@@ -766,7 +789,7 @@ class Activation:
     array([-0.5,  1. ])
     """
 
-    __slots__ = ("fused", "name", "parameters")
+    __slots__ = ("from_output", "fused", "name", "parameters")
 
     def __init__(self, name, /, **parameters):
         if not isinstance(name, str):
@@ -776,6 +799,7 @@ class Activation:
         self.name = str(name)
         self.parameters = MappingProxyType(_complete(name, parameters))
         self.fused = _fused_by_name(name, self.parameters)
+        self.from_output = name in _FROM_OUTPUT and _FROM_OUTPUT[name](self.parameters)
 
     def forward(self, x, *, out=None):
         """The activation of x."""
@@ -784,6 +808,19 @@ class Activation:
     def backward(self, grad_output, x, *, out=None):
         """The gradient of x from the gradient of the activation's output."""
         return globals()[f"{self.name}_backward"](grad_output, x, **self.parameters, out=out)
+
+    def backward_from_output(self, grad_output, y, *, out=None):
+        """`backward` from the output of `forward`, for who has kept that alone; for `softmax` and its logarithm much faster.
+
+        As exact as `backward` for float32 and float64; a float16 output has lost digits. Where the output does not tell
+        enough, as that of a sigmoid that has come close to 1, there is none: a ValueError.
+        """
+        if not self.from_output:
+            raise ValueError(f"y: the gradient of {self!r} cannot be computed from its output, use backward")
+        kind = _AXIS_FROM_OUTPUT.get(self.name)
+        if kind is None:
+            return self.backward(grad_output, y, out=out)
+        return kind.backward(grad_output, y, self.parameters["axis"], out)
 
     def __repr__(self):
         defaults = _defaults(self.name)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Activations: checks of their arguments, and the split of the work into blocks. The formulas stand in
+ * Activations: checks of their arguments, and the split of the work into blocks and runs. The formulas stand in
  * kernels/activation.h. A value never depends on the block that it is computed in, and sums over blocks are split by
  * the shape alone, so results do not depend on the number of threads.
  */
+#include <math.h>
 #include <string.h>
 
 #include "internal.h"
@@ -15,16 +16,38 @@ enum {
 
 /* ---- Checks ------------------------------------------------------------------------------------------------------------ */
 
-static const char *const parameter_name[CHANCONV_ACTIVATION_COUNT][2] = {
-    [CHANCONV_LEAKY_RELU] = {"negative_slope"},
-    [CHANCONV_ELU] = {"alpha"},
-    [CHANCONV_CELU] = {"alpha"},
-    [CHANCONV_HARD_TANH] = {"low", "high"},
-    [CHANCONV_SOFTPLUS] = {"beta", "threshold"},
-    [CHANCONV_SOFTSHRINK] = {"threshold"},
-    [CHANCONV_HARDSHRINK] = {"threshold"},
-    [CHANCONV_THRESHOLD] = {"threshold", "value"},
+/* A factor is a finite number; others may be infinite, for no limit. */
+static const struct parameter {
+    const char *name;
+    bool factor;
+} parameters[CHANCONV_ACTIVATION_COUNT][2] = {
+    [CHANCONV_LEAKY_RELU] = {{"negative_slope", true}},
+    [CHANCONV_ELU] = {{"alpha", true}},
+    [CHANCONV_CELU] = {{"alpha", true}},
+    [CHANCONV_HARD_TANH] = {{"low", false}, {"high", false}},
+    [CHANCONV_SOFTPLUS] = {{"beta", true}, {"threshold", false}},
+    [CHANCONV_SOFTSHRINK] = {{"threshold", false}},
+    [CHANCONV_HARDSHRINK] = {{"threshold", false}},
+    [CHANCONV_THRESHOLD] = {{"threshold", false}, {"value", false}},
 };
+
+/* What a type rounds to infinity is refused: 0 times it would be NaN, and infinity not above it. */
+static chanconv_status check_parameter(chanconv_dtype dtype, const struct parameter *parameter, double value,
+                                       chanconv_error *error)
+{
+    const chanconv_status bad = CHANCONV_BAD_ACTIVATION;
+    if (!parameter->name) {
+        return CHANCONV_OK;
+    }
+    if (isnan(value)) {
+        return fail(error, bad, parameter->name, "expected a number, got NaN");
+    }
+    if (fabs(value) > kernels_for(dtype)->largest && (parameter->factor || !isinf(value))) {
+        return fail(error, bad, parameter->name, "expected a %snumber that float%d can hold, got %g",
+                    parameter->factor ? "finite " : "", dtype == CHANCONV_F32 ? 32 : 64, value);
+    }
+    return CHANCONV_OK;
+}
 
 static chanconv_status check_parameters(const chanconv_activation *activation, chanconv_error *error)
 {
@@ -45,7 +68,7 @@ static chanconv_status check_parameters(const chanconv_activation *activation, c
     }
 }
 
-chanconv_status check_activation(const chanconv_activation *activation, chanconv_error *error)
+chanconv_status check_activation(chanconv_dtype dtype, const chanconv_activation *activation, chanconv_error *error)
 {
     if (!activation) {
         return fail(error, CHANCONV_BAD_STRUCT, "activation", "expected an address, got NULL");
@@ -54,13 +77,11 @@ chanconv_status check_activation(const chanconv_activation *activation, chanconv
         return fail(error, CHANCONV_BAD_ACTIVATION, "activation", "expected a kind in 0 .. %d, got %d",
                     CHANCONV_ACTIVATION_COUNT - 1, (int)activation->kind);
     }
-    for (int i = 0; i < 2; i++) {
-        const char *name = parameter_name[activation->kind][i];
-        if (name && activation->p[i] != activation->p[i]) {
-            return fail(error, CHANCONV_BAD_ACTIVATION, name, "expected a number, got NaN");
-        }
+    chanconv_status status = CHANCONV_OK;
+    for (int i = 0; i < 2 && !status; i++) {
+        status = check_parameter(dtype, &parameters[activation->kind][i], activation->p[i], error);
     }
-    return check_parameters(activation, error);
+    return status ? status : check_parameters(activation, error);
 }
 
 static chanconv_status check_dtype(chanconv_dtype dtype, chanconv_error *error)
@@ -97,51 +118,116 @@ static chanconv_status check_pointers(const struct pointer *pointers, int count,
     return CHANCONV_OK;
 }
 
-static void run(chanconv_context *context, int64_t items, int64_t elements, chanconv_task task, void *job)
+static int threads_for(const chanconv_context *context, int64_t elements)
 {
-    parallel(context, elements <= SERIAL ? 1 : context_threads(context), items, task, job);
+    return elements <= SERIAL ? 1 : context_threads(context);
 }
 
 /* ---- Elementwise ------------------------------------------------------------------------------------------------------- */
 
-struct elementwise {
-    const struct kernels *kernels;
-    const chanconv_activation *activation;
-    int64_t count, block;
-    const void *grad_y; /* of the backward pass */
-    const void *x;
-    void *out;
+/* Arrays that are walked through together; an output may be an input. */
+struct streams {
+    int ins, outs; /* outs <= ins */
+    const void *in[3];
+    void *out[2];
 };
 
-static void forward_block(void *data, int64_t index)
+static struct streams advanced(struct streams s, int64_t count, size_t item)
 {
-    const struct elementwise *job = data;
-    const struct kernels *k = job->kernels;
-    const int64_t first = index * job->block, count = min64(job->block, job->count - first);
-    k->activation[job->activation->kind](count, job->activation->p, at(job->x, first, k->item),
-                                         at(job->out, first, k->item));
+    for (int i = 0; i < s.ins; i++) {
+        s.in[i] = at(s.in[i], count, item);
+    }
+    for (int i = 0; i < s.outs; i++) {
+        s.out[i] = at(s.out[i], count, item);
+    }
+    return s;
 }
 
-static void backward_block(void *data, int64_t index)
+/* At most a run of elements, in copies filled up with zeros: so they go through the very code of all others. */
+static void apply_part(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
-    const struct elementwise *job = data;
-    const struct kernels *k = job->kernels;
-    const int64_t first = index * job->block, count = min64(job->block, job->count - first);
-    k->activation_backward[job->activation->kind](count, job->activation->p, at(job->grad_y, first, k->item),
-                                                  at(job->x, first, k->item), at(job->out, first, k->item));
+    _Alignas(CACHE_LINE) char run[3][RUN_BYTES_MAX];
+    const void *const in[3] = {run[0], run[1], run[2]};
+    void *const out[2] = {run[0], run[1]};
+    for (int i = 0; i < s.ins; i++) {
+        memset(run[i], 0, (size_t)k->run * k->item);
+        memcpy(run[i], s.in[i], (size_t)count * k->item);
+    }
+    f(1, p, in, out);
+    for (int i = 0; i < s.outs; i++) {
+        memcpy(s.out[i], run[i], (size_t)count * k->item);
+    }
 }
 
-static void run_elementwise(chanconv_context *context, struct elementwise *job, chanconv_task task)
+/* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines. */
+static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
-    job->block = job->count <= SERIAL ? job->count : BLOCK;
-    run(context, job->count ? ceil_div(job->count, job->block) : 0, job->count, task, job);
+    enum { MANY = 16 };
+    const int64_t lacking = (int64_t)(-(uintptr_t)s.out[0] % CACHE_LINE / k->item);
+    const int64_t head = count < MANY * k->run ? 0 : lacking, runs = (count - head) / k->run;
+    const int64_t rest = count - head - runs * k->run;
+    if (head) {
+        apply_part(k, f, p, head, s);
+        s = advanced(s, head, k->item);
+    }
+    if (runs) {
+        f(runs, p, s.in, s.out);
+    }
+    if (rest) {
+        apply_part(k, f, p, rest, advanced(s, runs * k->run, k->item));
+    }
+}
+
+void activate_row(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel)
+{
+    _Alignas(CACHE_LINE) char run[RUN_BYTES_MAX];
+    runs_fn *f = k->activation[activation->kind];
+    const bool dense = pixel == channels;
+    const int64_t step = dense ? cols : max64(k->run / max64(channels, 1), 1); /* pixels at a time */
+    for (int64_t j = 0; j < cols; j += step) {
+        const int64_t count = min64(step, cols - j);
+        void *values = at(y, j * pixel, k->item), *packed = count > 1 && !dense ? run : values;
+        if (packed != values) {
+            k->move_pixels(count, channels, values, pixel, packed, channels);
+        }
+        apply(k, f, activation->p, count * channels, (struct streams){1, 1, {packed}, {packed}});
+        if (packed != values) {
+            k->move_pixels(count, channels, packed, channels, values, pixel);
+        }
+    }
+}
+
+struct elementwise {
+    const struct kernels *kernels;
+    runs_fn *f;
+    const double *p;
+    int64_t count, block;
+    struct streams streams;
+};
+
+static void elementwise_block(void *data, int64_t index)
+{
+    const struct elementwise *job = data;
+    const int64_t first = index * job->block;
+    apply(job->kernels, job->f, job->p, min64(job->block, job->count - first),
+          advanced(job->streams, first, job->kernels->item));
+}
+
+static void run_elementwise(chanconv_context *context, struct elementwise *job)
+{
+    const int threads = threads_for(context, job->count);
+    job->block = threads == 1 ? job->count : BLOCK;
+    if (job->count) {
+        parallel(context, threads, ceil_div(job->count, job->block), elementwise_block, job);
+    }
 }
 
 static chanconv_status check_elementwise(chanconv_dtype dtype, const chanconv_activation *activation, int64_t count,
                                          chanconv_error *error)
 {
     chanconv_status status = check_dtype(dtype, error);
-    status = status ? status : check_activation(activation, error);
+    status = status ? status : check_activation(dtype, activation, error);
     return status ? status : check_sizes(count, 1, 1, &count, error);
 }
 
@@ -155,8 +241,9 @@ chanconv_status chanconv_activation_forward(chanconv_context *context, chanconv_
     if (status) {
         return status;
     }
-    struct elementwise job = {kernels_for(dtype), activation, count, 0, NULL, x, y};
-    run_elementwise(context, &job, forward_block);
+    const struct kernels *k = kernels_for(dtype);
+    struct elementwise job = {k, k->activation[activation->kind], activation->p, count, 0, {1, 1, {x}, {y}}};
+    run_elementwise(context, &job);
     return CHANCONV_OK;
 }
 
@@ -170,8 +257,10 @@ chanconv_status chanconv_activation_backward(chanconv_context *context, chanconv
     if (status) {
         return status;
     }
-    struct elementwise job = {kernels_for(dtype), activation, count, 0, grad_y, x, grad_x};
-    run_elementwise(context, &job, backward_block);
+    const struct kernels *k = kernels_for(dtype);
+    struct elementwise job = {k, k->activation_backward[activation->kind], activation->p, count, 0,
+                              {2, 1, {x, grad_y}, {grad_x}}};
+    run_elementwise(context, &job);
     return CHANCONV_OK;
 }
 
@@ -229,7 +318,7 @@ chanconv_status chanconv_prelu_forward(chanconv_context *context, chanconv_dtype
     }
     struct prelu job = {.kernels = kernels_for(dtype), .pixels = pixels, .channels = channels, .slopes = slopes,
                         .rows = rows_of_block(channels), .x = x, .slope = slope, .out = y};
-    run(context, ceil_div(pixels, job.rows), count, prelu_block, &job);
+    parallel(context, threads_for(context, count), ceil_div(pixels, job.rows), prelu_block, &job);
     return CHANCONV_OK;
 }
 
@@ -270,7 +359,7 @@ static chanconv_status run_prelu_backward(chanconv_context *context, struct prel
         }
         memset(job->sums, 0, bytes);
     }
-    run(context, items, job->pixels * job->channels, prelu_backward_block, job);
+    parallel(context, threads_for(context, job->pixels * job->channels), items, prelu_backward_block, job);
     if (grad_slope) {
         add_pairwise(job->kernels, items, job->slopes, job->sums);
         memcpy(grad_slope, job->sums, row_bytes);
@@ -308,7 +397,8 @@ chanconv_status chanconv_prelu_backward(chanconv_context *context, chanconv_dtyp
 
 /* ---- Along an axis ------------------------------------------------------------------------------------------------------ */
 
-/* The work is cut into units, `lanes` neighbouring lanes of one block [length][inner]; a work item is some of them. */
+/* The work is cut into units, `lanes` neighbouring lanes of one block [length][inner]; a work item is some of them. For glu
+ * a block is its halves, [2][inner]. */
 struct axis {
     const struct kernels *kernels;
     chanconv_axis_activation kind;
@@ -316,22 +406,38 @@ struct axis {
     int64_t x_block, y_block; /* elements of a block of x and of y */
     int64_t lanes, lane_units, units, units_of_item;
     const void *grad_y;       /* of the backward pass */
-    const void *x;
+    const void *x;            /* y, if from_output */
     void *out;
+    bool from_output;
 };
+
+static void glu_unit(const struct axis *job, int64_t lanes, const void *grad_y, const void *x, void *out)
+{
+    const struct kernels *k = job->kernels;
+    const void *b = at(x, job->inner, k->item);
+    if (grad_y) {
+        apply(k, k->glu_backward, NULL, lanes,
+              (struct streams){3, 2, {b, x, grad_y}, {at(out, job->inner, k->item), out}});
+    } else {
+        apply(k, k->glu, NULL, lanes, (struct streams){2, 1, {b, x}, {out}});
+    }
+}
 
 static void axis_unit(const struct axis *job, int64_t unit)
 {
     const struct kernels *k = job->kernels;
     const int64_t block = unit / job->lane_units, lane = unit % job->lane_units * job->lanes;
-    const int64_t lanes = min64(job->lanes, job->inner - lane);
+    const int64_t lanes = min64(job->lanes, job->inner - lane), y_first = block * job->y_block + lane;
     const void *x = at(job->x, block * job->x_block + lane, k->item);
-    if (job->grad_y) {
-        k->axis_backward[job->kind](job->length, job->inner, lanes,
-                                    at(job->grad_y, block * job->y_block + lane, k->item), x,
-                                    at(job->out, block * job->x_block + lane, k->item));
+    const void *grad_y = job->grad_y ? at(job->grad_y, y_first, k->item) : NULL;
+    void *out = at(job->out, grad_y ? block * job->x_block + lane : y_first, k->item);
+    if (job->kind == CHANCONV_GLU) {
+        glu_unit(job, lanes, grad_y, x, out);
+    } else if (grad_y) {
+        (job->from_output ? k->axis_from_output : k->axis_backward)[job->kind](job->length, job->inner, lanes, grad_y, x,
+                                                                               out);
     } else {
-        k->axis[job->kind](job->length, job->inner, lanes, x, at(job->out, block * job->y_block + lane, k->item));
+        k->axis[job->kind](job->length, job->inner, lanes, x, out);
     }
 }
 
@@ -367,13 +473,17 @@ static chanconv_status check_axis(chanconv_dtype dtype, chanconv_axis_activation
 
 static void run_axis(chanconv_context *context, struct axis *job, int64_t outer)
 {
-    const int64_t unit = (job->lanes = lanes_of_unit(job->length, job->inner)) * job->length;
+    const bool glu = job->kind == CHANCONV_GLU;
     job->x_block = job->length * job->inner;
-    job->y_block = job->kind == CHANCONV_GLU ? job->x_block / 2 : job->x_block;
+    job->y_block = glu ? job->x_block / 2 : job->x_block;
+    if (glu) {
+        job->length = 2, job->inner = job->y_block;
+    }
+    const int64_t unit = (job->lanes = lanes_of_unit(job->length, job->inner)) * job->length;
     job->lane_units = ceil_div(job->inner, job->lanes);
     job->units = outer * job->lane_units;
     job->units_of_item = max64(BLOCK / unit, 1);
-    run(context, ceil_div(job->units, job->units_of_item), outer * job->x_block, axis_item, job);
+    parallel(context, threads_for(context, outer * job->x_block), ceil_div(job->units, job->units_of_item), axis_item, job);
 }
 
 chanconv_status chanconv_axis_forward(chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind,
@@ -395,22 +505,43 @@ chanconv_status chanconv_axis_forward(chanconv_context *context, chanconv_dtype 
     return CHANCONV_OK;
 }
 
-chanconv_status chanconv_axis_backward(chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind,
-                                       int64_t outer, int64_t length, int64_t inner, const void *grad_y,
-                                       const void *x, void *grad_x, chanconv_error *error)
+static chanconv_status axis_backward(chanconv_context *context, chanconv_dtype dtype, struct axis job, int64_t outer,
+                                     chanconv_error *error)
 {
     int64_t count;
-    chanconv_status status = check_axis(dtype, kind, outer, length, inner, &count, error);
+    chanconv_status status = check_axis(dtype, job.kind, outer, job.length, job.inner, &count, error);
     if (status) {
         return status;
     }
-    const struct pointer pointers[] = {{"grad_y", grad_y, count > 0}, {"x", x, count > 0}, {"grad_x", grad_x, count > 0}};
+    const struct pointer pointers[] = {{"grad_y", job.grad_y, count > 0},
+                                       {job.from_output ? "y" : "x", job.x, count > 0},
+                                       {"grad_x", job.out, count > 0}};
     status = check_pointers(pointers, 3, error);
     if (status || count == 0) {
         return status;
     }
-    struct axis job = {.kernels = kernels_for(dtype), .kind = kind, .length = length, .inner = inner,
-                       .grad_y = grad_y, .x = x, .out = grad_x};
+    job.kernels = kernels_for(dtype);
     run_axis(context, &job, outer);
     return CHANCONV_OK;
+}
+
+chanconv_status chanconv_axis_backward(chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind,
+                                       int64_t outer, int64_t length, int64_t inner, const void *grad_y,
+                                       const void *x, void *grad_x, chanconv_error *error)
+{
+    const struct axis job = {.kind = kind, .length = length, .inner = inner, .grad_y = grad_y, .x = x, .out = grad_x};
+    return axis_backward(context, dtype, job, outer, error);
+}
+
+chanconv_status chanconv_axis_backward_from_output(chanconv_context *context, chanconv_dtype dtype,
+                                                   chanconv_axis_activation kind, int64_t outer, int64_t length,
+                                                   int64_t inner, const void *grad_y, const void *y, void *grad_x,
+                                                   chanconv_error *error)
+{
+    const struct axis job = {.kind = kind, .length = length, .inner = inner, .grad_y = grad_y, .x = y, .out = grad_x,
+                             .from_output = true};
+    if (kind == CHANCONV_GLU) {
+        return fail(error, CHANCONV_BAD_ACTIVATION, "kind", "glu has no gradient from its output");
+    }
+    return axis_backward(context, dtype, job, outer, error);
 }

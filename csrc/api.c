@@ -19,7 +19,7 @@ int chanconv_abi_minor(void) { return CHANCONV_ABI_MINOR; }
     F(conv_grad_x) F(conv_transpose) F(conv_grad_kernel) F(conv_grad_kernel_per_sample) F(conv_grad_bias) \
     F(plane_init) F(plane_conv) F(im2col) F(col2im) F(conv_plan) F(pack_kernel) F(packed_destroy) F(packed_gain) \
     F(packed_bytes) F(packed_holds) F(packed_serves) F(conv_forward_packed) F(conv_grad_x_packed) \
-    F(conv_transpose_packed)
+    F(conv_transpose_packed) F(axis_backward_from_output)
 
 #define NAME(name) #name,
 #define POINTER(name) .name = chanconv_##name,

@@ -244,8 +244,8 @@ const char *chanconv_environment_warning(int index);
 /* ---- Activations -----------------------------------------------------------------------------------------------
  *
  * Arrays of activations are dense. An output may be an input where that is said: then it is the very same array, not
- * one that overlaps it. Backward passes take the activation's input x, not its output. None of these functions
- * allocates but chanconv_prelu_backward().
+ * one that overlaps it. Backward passes take the activation's input x, but where it is said its output. None of these
+ * functions allocates but chanconv_prelu_backward().
  */
 
 /* The type of the elements of all arrays of a call. */
@@ -279,10 +279,11 @@ typedef enum chanconv_activation_kind {
     CHANCONV_ACTIVATION_COUNT
 } chanconv_activation_kind;
 
-/* An elementwise activation with its parameters. All bytes 0 is the identity. This struct never grows. */
+/* An elementwise activation with its parameters. All bytes 0 is the identity. This struct never grows.
+ * A parameter is a number that the dtype of a call can hold; it may be infinite unless it is a slope, alpha or beta. */
 typedef struct chanconv_activation {
     int32_t kind;             /* chanconv_activation_kind */
-    double p[2];              /* parameters; ones that the kind does not have are ignored. NaN is an error. */
+    double p[2];              /* parameters; ones that the kind does not have are ignored */
 } chanconv_activation;
 
 /* y[i] = activation(x[i]) for i in 0 .. count - 1. y may be x. */
@@ -321,6 +322,15 @@ chanconv_status chanconv_axis_forward(chanconv_context *context, chanconv_dtype 
 chanconv_status chanconv_axis_backward(chanconv_context *context, chanconv_dtype dtype, chanconv_axis_activation kind,
                                        int64_t outer, int64_t length, int64_t inner, const void *grad_y,
                                        const void *x, void *grad_x, chanconv_error *error);
+
+/* The same from y, the activation's output, where that was kept: in half the time, as exact. Not for GLU. grad_x may be y or
+ * grad_y. Elementwise activations need no such function: for those of straight pieces chanconv_activation_backward() gives
+ * the same with y for x, if a slope is above 0 and a replaced value not above the threshold (not HARD_SIGMOID, HARD_SILU,
+ * SOFTSHRINK); curved ones lose digits in y. */
+chanconv_status chanconv_axis_backward_from_output(chanconv_context *context, chanconv_dtype dtype,
+                                                   chanconv_axis_activation kind, int64_t outer, int64_t length,
+                                                   int64_t inner, const void *grad_y, const void *y, void *grad_x,
+                                                   chanconv_error *error);
 
 /* ---- Convolution: the descriptor -------------------------------------------------------------------------------
  *
@@ -648,6 +658,10 @@ typedef struct chanconv_api {
     chanconv_status (*conv_transpose_packed)(chanconv_context *context, const chanconv_conv *conv, const void *y,
                                              const chanconv_packed *packed, const void *bias, void *x,
                                              chanconv_error *error);
+    chanconv_status (*axis_backward_from_output)(chanconv_context *context, chanconv_dtype dtype,
+                                                 chanconv_axis_activation kind, int64_t outer, int64_t length,
+                                                 int64_t inner, const void *grad_y, const void *y, void *grad_x,
+                                                 chanconv_error *error);
 } chanconv_api;
 
 /* The table of this library: constant, and there as long as the library is. */

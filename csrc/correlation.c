@@ -363,16 +363,6 @@ static const void *panel_bias(const struct job *job, const struct block *block, 
     return buffer;
 }
 
-void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
-                  int64_t channels, int64_t pixel)
-{
-    const bool dense = pixel == channels;
-    for (int64_t j = 0; j < (dense ? 1 : cols); j++) {
-        void *values = at(y, j * pixel, kernels->item);
-        kernels->activation[activation->kind](dense ? cols * channels : channels, activation->p, values, values);
-    }
-}
-
 /* The activation on columns first .. end - 1 of the block's pixels, while they are in the cache. */
 static void activate(const struct job *job, const struct block *block, int64_t first, int64_t end)
 {

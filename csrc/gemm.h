@@ -141,10 +141,6 @@ bool reads_kernel_in_place(const struct correlation *correlation);
 /* Rows and columns of its register tile. */
 void correlation_tile(const struct correlation *correlation, int32_t tile[2]);
 
-/* The activation on `cols` pixels of `channels` channels, `pixel` elements apart. */
-void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
-                  int64_t channels, int64_t pixel);
-
 /* ---- Passes put as correlations (gemm.c) ---- */
 
 /* What computes the correlations: correlate(), or functions like it. */

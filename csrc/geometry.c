@@ -57,7 +57,7 @@ static chanconv_status check_struct(const chanconv_conv *conv, chanconv_error *e
         return fail(error, CHANCONV_BAD_ALGORITHM, "precision", "expected 0 (fast) or 1 (strict), got %d",
                     (int)conv->precision);
     }
-    return check_activation(&conv->activation, error);
+    return check_activation(conv->dtype, &conv->activation, error);
 }
 
 static chanconv_status check_channels(const chanconv_conv *conv, chanconv_error *error)

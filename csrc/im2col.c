@@ -236,7 +236,7 @@ static void finish_x(const struct geometry *g, const struct arrays *a)
         if (a->bias) {
             kernels->add(g->c, a->bias, pixel);
         }
-        kernels->activation[g->activation.kind](g->c, g->activation.p, pixel, pixel);
+        activate_row(kernels, &g->activation, pixel, 1, g->c, g->c);
     }
 }
 

@@ -317,9 +317,19 @@ struct patches {
     int64_t width;
 };
 
+/* out[...][i] = f(in[...][i]) for i < runs * run, p[2] being the parameters; an output may be an input. */
+typedef void runs_fn(int64_t runs, const double *p, const void *const *in, void *const *out);
+
+/* The gradient of an activation along an axis; v is its input or its output. grad_x may be either. */
+typedef void axis_gradient_fn(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *v,
+                              void *grad_x);
+
+enum { RUN_BYTES_MAX = 256 }; /* of any instruction set and dtype */
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
+    double largest;         /* number */
     int64_t vl;             /* elements of a vector */
     int nv_max;             /* widest tile in vectors */
     int mr_max[NV_MAX + 1]; /* tallest tile by width in vectors, 1 .. nv_max */
@@ -403,18 +413,19 @@ struct kernels {
     void (*fft_load)(int64_t rows, int64_t panels, const struct fft_source from[2], void *tile, int64_t panel);
     bool (*fft_store)(const struct fft_target to[2], int64_t points, const void *bias, const void *panel);
 
-    /* Elementwise activations by kind, with the parameters p[2]; x and y may be the same. */
-    void (*activation[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *x, void *y);
-    void (*activation_backward[CHANCONV_ACTIVATION_COUNT])(int64_t count, const double *p, const void *grad_y,
-                                                           const void *x, void *grad_x);
+    /* Elementwise activations by kind: in x, backward also grad_y. glu: in b and a, backward also grad_y; out y, backward
+     * grad_b and grad_a. */
+    int64_t run; /* elements of a run of them */
+    runs_fn *activation[CHANCONV_ACTIVATION_COUNT], *activation_backward[CHANCONV_ACTIVATION_COUNT];
+    runs_fn *glu, *glu_backward;
     /* prelu on x[pixels][channels]; slope has one value per channel, or (shared) one. grad_slope is added to. */
     void (*prelu)(int64_t pixels, int64_t channels, bool shared, const void *x, const void *slope, void *y);
     void (*prelu_backward)(int64_t pixels, int64_t channels, bool shared, const void *grad_y, const void *x,
                            const void *slope, void *grad_x, void *grad_slope);
-    /* One block x[length][inner] by chanconv_axis_activation; stride between positions: `inner`, lanes: `lanes`. */
-    void (*axis[3])(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y);
-    void (*axis_backward[3])(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
-                             void *grad_x);
+    /* softmax and log_softmax of one block x[length][inner]; stride between positions: `inner`, lanes: `lanes`. */
+    void (*axis[2])(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y);
+    axis_gradient_fn *axis_backward[2];    /* from x */
+    axis_gradient_fn *axis_from_output[2]; /* from y */
     void (*overlay)(const struct overlay *overlay); /* of patches, as gather() makes them */
 };
 
@@ -491,7 +502,12 @@ static inline bool mul(int64_t a, int64_t b, int64_t *product) { return !__built
 
 /* ---- activation.c ------------------------------------------------------------------------------------------------------ */
 
-chanconv_status check_activation(const chanconv_activation *activation, chanconv_error *error);
+/* Checks the parameters, as they are and as numbers of the type. */
+chanconv_status check_activation(chanconv_dtype dtype, const chanconv_activation *activation, chanconv_error *error);
+
+/* In place, on `cols` pixels of `channels` channels, `pixel` elements apart. */
+void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel);
 
 /* ---- conv.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -116,6 +116,7 @@ static inline int import_chanconv(void)
 #define chanconv_conv_forward_packed (CHANCONV_TABLE->conv_forward_packed)
 #define chanconv_conv_grad_x_packed (CHANCONV_TABLE->conv_grad_x_packed)
 #define chanconv_conv_transpose_packed (CHANCONV_TABLE->conv_transpose_packed)
+#define chanconv_axis_backward_from_output (CHANCONV_TABLE->axis_backward_from_output)
 
 #define chanconv_abi_major() ((int)CHANCONV_TABLE->abi_major)
 #define chanconv_abi_minor() ((int)CHANCONV_TABLE->abi_minor)

@@ -164,6 +164,8 @@ def polynomials():
     return [
         Polynomial("EXP_TAIL", "(e^r - 1 - r) / r^2 in r, relative to (e^r - 1) / r",
                    exp_tail, lambda r: abs(r) + FLOOR, -half_ln2, half_ln2, (6, 11)),
+        Polynomial("EXP_ROUGH", "the same, relative to e^r",
+                   exp_tail, lambda r: r * r + FLOOR, -half_ln2, half_ln2, (4, 10)),
         Polynomial("LOG_TAIL", "(2 atanh(s) / s - 2) / s^2 in s^2, relative to the whole",
                    log_tail, lambda z: (z + FLOOR) / 2, mpf(0), atanh_end**2, (3, 7)),
         Polynomial("TANH_TAIL", "(tanh(x) / x - 1) / x^2 in x^2, relative to tanh(x) / x",
@@ -173,12 +175,22 @@ def polynomials():
     ]
 
 
+def bell_ln2(suffix):
+    """What the e^(-a^2 / 2) that they are multiplied by is computed with for ln 2: in float a float."""
+    return rounded(mp.ln2, PRECISION[suffix]) if suffix == "f32" else mp.ln2
+
+
 def normal_polynomials(suffix):
     """Those whose interval depends on the type, in s = (a - c) / (a + c)."""
     centre, end = NORMAL_CENTRE[suffix], NORMAL_END[suffix]
+    lost = (bell_ln2(suffix) - mp.ln2) / mp.ln2 / 2
 
     def in_s(f):
-        return functools.cache(lambda s: f(centre * (1 + s) / (1 - s)))
+        def of_s(s):
+            a = centre * (1 + s) / (1 - s)
+            return f(a) * mp.exp(-lost * a * a)
+
+        return functools.cache(of_s)
 
     def relative(name, text, f, counts):
         return Polynomial(name, text, f, lambda s: 1 / f(s), mpf(-1), (end - centre) / (end + centre), counts)
@@ -243,8 +255,10 @@ def constant_lines(suffix):
         ("GELU_LOWEST", "-GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least", lowest),
         ("GELU_LOWEST_LOW", "", lowest_low),
         ("LOG2_E", "1 / ln 2", rounded(1 / mp.ln2, bits)),
+        ("LN2", "", rounded(mp.ln2, bits)),
         ("LN2_HIGH", "ln 2 = LN2_HIGH + LN2_LOW", ln2_high),
         ("LN2_LOW", "", ln2_low),
+        ("BELL_LN2_LOW", "that of NORMAL_TAIL and NORMAL_SLOPE", rounded(bell_ln2(suffix) - ln2_high, bits)),
         ("SQRT_2_LESS_1", "", rounded(mp.sqrt(2) - 1, bits)),
         ("SQRT_HALF", "", rounded(mp.sqrt(0.5), bits)),
         ("INV_SQRT_2PI", "1 / sqrt(2 pi)", rounded(1 / mp.sqrt(2 * mp.pi), bits)),

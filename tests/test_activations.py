@@ -275,6 +275,52 @@ def test_parameters_that_round_to_zero(sign, isa):
     np.testing.assert_array_equal(backward(softplus, x), [0.5] * 4)
 
 
+FACTORS = [("leaky_relu", "negative_slope"), ("elu", "alpha"), ("celu", "alpha"), ("softplus", "beta")]
+BOUNDS = [
+    ("hard_tanh", "high"), ("softplus", "threshold"), ("softshrink", "threshold"), ("hardshrink", "threshold"),
+    ("threshold", "threshold"), ("threshold", "value"),
+]  # fmt: skip
+
+
+def with_parameter(name, parameter, value):
+    return get(name, **({"threshold": 0.5, "value": 7} if name == "threshold" else {}) | {parameter: value})
+
+
+@pytest.mark.parametrize(("name", "parameter"), FACTORS + BOUNDS)
+def test_parameters_that_a_dtype_cannot_hold(name, parameter, isa):
+    """Rounded to infinity, they had given NaN: celu divided by it."""
+    x = np.array([-1, -0.5, -0.0, 0, 0.5, 2])
+    for huge in (1e300, 3.5e38) + ((-1e300,) if parameter != "high" and name != "softshrink" else ()):
+        activation = with_parameter(name, parameter, huge)
+        for short in (x.astype(np.float32), x.astype(np.float16), x.astype(np.float32)[::2]):
+            for call in (activation.forward, lambda a, f=activation.backward: f(a, a)):
+                with pytest.raises(ValueError, match=f"^{parameter}: expected a .*number that float32 can hold, got "):
+                    call(short)
+        with pytest.raises(ValueError, match=f"^{parameter}: "):
+            chanconv.conv(np.ones((1, 1, 1), np.float32), np.ones((1, 1, 1), np.float32), activation=activation)
+        assert not np.isnan(activation.forward(x)).any() and not np.isnan(backward(activation, x)).any()
+    largest = with_parameter(name, parameter, float(np.finfo(np.float32).max))
+    assert not np.isnan(largest.forward(x.astype(np.float32))).any()
+
+
+@pytest.mark.parametrize(("name", "parameter"), FACTORS)
+def test_factors_are_finite(name, parameter):
+    for infinite in (INF, -INF):
+        with pytest.raises(ValueError, match=f"^{parameter}: expected a finite number"):
+            with_parameter(name, parameter, infinite)
+        with pytest.raises(ValueError, match=f"^{parameter}: expected a finite number"):
+            getattr(activations, name)(np.zeros(3), infinite)
+
+
+@pytest.mark.parametrize("alpha", [1e30, -1e30, 1e38])
+def test_celu_with_a_large_alpha(alpha, isa, dtype):
+    """x / alpha is denormal, or 0, but the result is x."""
+    alpha = alpha if dtype == np.float32 else alpha**8
+    x = -np.geomspace(1e-37, 1e-3, 50, dtype=dtype)
+    np.testing.assert_array_equal(activations.celu(x, alpha), x)
+    np.testing.assert_array_equal(activations.celu_backward(np.ones_like(x), x, alpha), 1)
+
+
 @pytest.mark.parametrize("name", ["relu", "relu6", "hard_sigmoid", "hard_tanh", "softshrink", "hardshrink"])
 def test_a_flat_part_selects_zero(name, isa, dtype):
     """0 for the gradient, not 0 times it."""
@@ -362,6 +408,21 @@ def test_long_arrays_have_the_bits_of_their_parts(activation, isa, dtype):
         activation.backward(g[part], x[part], out=results[part])
         assert same_bits(results[part], gradient[part])
         assert results[start - 1] == results[stop] == 7
+
+
+@pytest.mark.parametrize("channels", [1, 3, 15, 16, 17, 70])
+def test_fused_into_channels_of_a_larger_array(channels, isa, dtype):
+    """Pixels of few channels are brought together for the activation: the same bits as on its own, and gaps untouched."""
+    x = RNG.normal(size=(5, 9, 4)).astype(dtype)
+    kernel = RNG.normal(size=(1, 1, 4, channels)).astype(dtype)
+    expected = activations.gelu(chanconv.conv(x, kernel, algorithm="gemm"))
+    for algorithm in ("gemm", "im2col"):
+        whole = np.full((5, 9, channels + 3), 7, dtype)
+        got = chanconv.conv(x, kernel, activation="gelu", algorithm=algorithm, out=whole[..., 2 : 2 + channels])
+        assert (whole[..., :2] == 7).all() and (whole[..., -1] == 7).all()
+        if algorithm == "gemm":
+            assert same_bits(np.ascontiguousarray(got), expected)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", EVERY, ids=repr)
@@ -777,6 +838,28 @@ def test_log_softmax(axis, isa, dtype):
         assert (np.abs(activations.log_softmax_backward(g, x, axis) - expected) <= 40 * eps * scale).all()
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_gradient_along_an_axis_from_the_output(name, axis, isa, dtype):
+    for shape in ((3, 4, 5), (2, 70, 3), (1, 2, 300), (2, 3000, 1)):
+        activation = get(name, axis=axis)
+        x, g = RNG.normal(size=(2, *shape)).astype(dtype) * 3
+        y = activation.forward(x)
+        share = softmax_of(x, axis)
+        if name == "softmax":
+            expected = share * (g - (g * share).sum(axis, keepdims=True))
+        else:
+            expected = g - share * g.sum(axis, keepdims=True, dtype=np.longdouble)
+        terms = 1 + np.abs(g).max() + np.abs(g).sum(axis, keepdims=True) / 20
+        error = np.abs(activation.backward_from_output(g, y) - expected)
+        assert (error <= 8 * np.finfo(dtype).eps * terms).all()
+        for form in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=0)[::2]):
+            assert same_bits(activation.backward_from_output(form(g), form(y)), activation.backward_from_output(g, y))
+        there = g.copy()
+        assert activation.backward_from_output(there, y, out=there) is there
+        assert same_bits(there, activation.backward_from_output(g, y))
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 def test_glu(axis, isa, dtype):
     for size in SIZES:
@@ -889,6 +972,40 @@ def test_activation_objects(activation):
     function = getattr(activations, activation.name)
     assert same_bits(activation.forward(x), function(x, **activation.parameters))
     assert (activation.fused is None) == (activation in ALONG_AXIS)
+
+
+FROM_OUTPUT = [a for a in EVERY if a.from_output] + [
+    get("leaky_relu", negative_slope=2.5), get("threshold", threshold=-1, value=-1), get("hardshrink", threshold=-1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", FROM_OUTPUT, ids=repr)
+def test_backward_from_output(activation, dtype):
+    """The very gradient that x gives, infinities and kinks included, where the output tells which side x is on."""
+    x = np.concatenate([points(dtype), [INF, -INF]]).astype(dtype)
+    g = RNG.normal(size=x.shape).astype(dtype)
+    if activation.name in _chanconv.AXIS:
+        x = x[:-2] % 7
+    g = g[: len(x)]
+    got = activation.backward_from_output(g, activation.forward(x))
+    if activation.name in _chanconv.AXIS:
+        np.testing.assert_allclose(got, activation.backward(g, x), rtol=1e-4, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(got, activation.backward(g, x))
+    with pytest.raises(ValueError, match="^grad_output: expected shape"):
+        activation.backward_from_output(g[1:], x)
+
+
+def test_what_has_no_gradient_from_its_output():
+    """Those whose output loses what the gradient needs, and those whose gradient at the output is another one."""
+    names = {a.name for a in FROM_OUTPUT}
+    assert names == {"identity", "relu", "relu6", "leaky_relu", "hard_tanh", "hardshrink", "threshold", "softmax", "log_softmax"}
+    others = [a for a in EVERY if a.name not in names]
+    for activation in (*others, get("leaky_relu", negative_slope=0), get("leaky_relu", negative_slope=-0.5),
+                       get("threshold", threshold=0, value=1)):  # fmt: skip
+        assert not activation.from_output
+        with pytest.raises(ValueError, match="^y: the gradient of Activation"):
+            activation.backward_from_output(np.ones(3), np.ones(3))
 
 
 def test_repr_and_defaults():

@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """An activation as a layer of its own."""
 
+import numpy as np
+
 from chanconv import activations
 from chanconv.layers.base import Layer
+
+
+def kept_for_backward(activation, x, y):
+    """What the backward pass needs of an activation's input and output: the input, or the output and None for it."""
+    return (None, y) if activation.from_output and y.dtype != np.float16 else (x, None)
+
+
+def backward_from_kept(activation, grad_output, kept):
+    """The gradient of the input, from that."""
+    x, y = kept
+    if y is None:
+        return activation.backward(grad_output, x)
+    return activation.backward_from_output(grad_output, y)
 
 
 class Activation(Layer):
@@ -31,10 +46,11 @@ class Activation(Layer):
         return self.activation.forward(x)
 
     def _forward(self, x):
-        return self.activation.forward(x), (x,)
+        y = self.activation.forward(x)
+        return y, kept_for_backward(self.activation, x, y)
 
     def _backward(self, saved, grad_output):
-        return self.activation.backward(grad_output, *saved), {}
+        return backward_from_kept(self.activation, grad_output, saved), {}
 
     def _arguments(self):
         return self._described

@@ -83,7 +83,7 @@ class Layer:
     def forward(self, x):
         """The layer's output; keeps what `backward` needs until the next forward pass.
 
-        What is kept are references: do not change `x` in place between the two passes.
+        What is kept are references: do not change `x` or the output in place between the two passes.
         """
         self._saved = None
         y, self._saved = self._forward(x)

@@ -6,6 +6,7 @@ import numpy as np
 from chanconv import geometry, ops
 from chanconv.kept import KeptKernel
 from chanconv.layers import initializers
+from chanconv.layers.activation import backward_from_kept, kept_for_backward
 from chanconv.layers.arguments import (
     activation_object,
     flag,
@@ -69,15 +70,20 @@ class _Convolution(Layer):
         return self._convolve_kept(self._kept, x, kernel, bias, self._activation, **self._keywords)
 
     def _forward(self, x):
-        z = self._convolve(x, self.parameters["kernel"], bias=self.parameters.get("bias"), **self._keywords)
-        if self._activation is None:
-            return z, (x,)
-        return self._activation.forward(z), (x, z)
+        activation, kernel, bias = self._activation, self.parameters["kernel"], self.parameters.get("bias")
+        if activation is not None and activation.from_output:  # computed in the same pass, and z is needed no more
+            y = self._convolve(x, kernel, bias=bias, activation=activation, **self._keywords)
+            return y, (x, kept_for_backward(activation, None, y))
+        z = self._convolve(x, kernel, bias=bias, **self._keywords)
+        if activation is None:
+            return z, (x, None)
+        y = activation.forward(z)
+        return y, (x, kept_for_backward(activation, z, y))
 
     def _backward(self, saved, grad_output):
-        x, *z = saved
-        if z:
-            grad_output = self._activation.backward(grad_output, *z)
+        x, kept = saved
+        if kept:
+            grad_output = backward_from_kept(self._activation, grad_output, kept)
         kernel, wrt = self.parameters["kernel"], ("x", *self.parameters)
         gradients = self._convolve_backward(grad_output, x, kernel, wrt=wrt, **self._keywords)
         return gradients.x, {name: getattr(gradients, name) for name in self.parameters}

@@ -75,24 +75,25 @@ BACKWARD(hard_silu)
 /* ---- Exponential linear -------------------------------------------------------------------------------------------------- */
 
 /* a (e^x - 1) below 0 */
-FORWARD(elu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x))); }
-BACKWARD(elu) { return NAME(select)(x > 0, g, g * (a * NAME(exp)(NAME(negative_part)(x)))); }
+FORWARD(elu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x), false)); }
+BACKWARD(elu) { return NAME(select)(x > 0, g, g * (a * NAME(rough_exp)(NAME(negative_part)(x)))); }
 
 FORWARD(selu)
 {
-    return NAME(select)(x > 0, NAME(SELU_SCALE) * x, NAME(SELU_SCALE_ALPHA) * NAME(expm1)(NAME(negative_part)(x)));
+    return NAME(select)(x > 0, NAME(SELU_SCALE) * x, NAME(SELU_SCALE_ALPHA) * NAME(expm1)(NAME(negative_part)(x), false));
 }
 BACKWARD(selu)
 {
     return g * NAME(select)(x > 0, NAME(all)(NAME(SELU_SCALE)),
-                            NAME(SELU_SCALE_ALPHA) * NAME(exp)(NAME(negative_part)(x)));
+                            NAME(SELU_SCALE_ALPHA) * NAME(rough_exp)(NAME(negative_part)(x)));
 }
 
-/* a (e^(x / a) - 1) below 0 */
+/* a (e^(x / a) - 1) below 0. Where it is x to the last digit x / a may have lost digits, being denormal. */
 FORWARD(celu)
 {
-    const VEC z = NAME(at_most)(NAME(negative_part)(x) / a, NAME(all)(NAME(EXP_HIGH))); /* a may be negative */
-    return NAME(select)(x > 0, x, a * NAME(expm1)(z));
+    const VEC t = NAME(negative_part)(x), z = NAME(at_most)(t / a, NAME(all)(NAME(EXP_HIGH))); /* a may be negative */
+    const IVEC same = NAME(abs)(z) < (REAL)(IS_F64 ? 0x1p-54 : 0x1p-25);
+    return NAME(select)((x > 0) | same, x, a * NAME(expm1)(z, true));
 }
 BACKWARD(celu)
 {
@@ -100,7 +101,7 @@ BACKWARD(celu)
     VEC less;
     const VEC product = NAME(product)(a, z, &less), more = ((t - product) + less) / a; /* t / a = z + more */
     const IVEC exact = z == t / a;
-    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power_less)(z, NAME(where)(exact, -more), true)));
+    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power_less)(z, NAME(where)(exact, -more), true, true)));
 }
 
 /* ---- Sigmoid and its kin ------------------------------------------------------------------------------------------------- */
@@ -114,36 +115,36 @@ FORWARD(sigmoid)
 }
 BACKWARD(sigmoid)
 {
-    const VEC e = NAME(exp)(-NAME(abs)(x)), q = 1 / (1 + e);
-    return g * (e * q * q);
+    const VEC e = NAME(rough_exp)(-NAME(abs)(x)), d = 1 + e;
+    return g * e / (d * d);
 }
 
 /* min(x, 0) - log(1 + e^-abs(x)) */
 FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(-NAME(abs)(x))); }
 BACKWARD(log_sigmoid)
 {
-    const VEC e = NAME(exp)(-NAME(abs)(x));
+    const VEC e = NAME(rough_exp)(-NAME(abs)(x));
     return g * (NAME(select)(x < 0, NAME(all)(1), e) / (1 + e));
 }
 
 /* e^-abs(a x), for abs(a x) <= -EXP_LOW exactly what a x is, not what it is rounded to */
-INLINE struct NAME(power) NAME(product_decay)(VEC a, VEC x)
+INLINE struct NAME(power) NAME(product_decay)(VEC a, VEC x, const bool rough)
 {
     VEC less;
     const VEC z = NAME(product)(a, x, &less), c = NAME(at_most)(NAME(abs)(z), NAME(all)(-NAME(EXP_LOW)));
-    return NAME(power_less)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)), true);
+    return NAME(power_less)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)), true, rough);
 }
 
 /* log(1 + e^(a x)) / a, and x where a x > b */
 FORWARD(softplus)
 {
-    const VEC z = a * x, e = NAME(value)(NAME(product_decay)(a, x));
+    const VEC z = a * x, e = NAME(value)(NAME(product_decay)(a, x, false));
     return NAME(select)(z > b, x, (NAME(positive_part)(z) + NAME(log1p)(e)) / a);
 }
 BACKWARD(softplus)
 {
     const VEC z = a * x;
-    const struct NAME(power) p = NAME(product_decay)(a, x);
+    const struct NAME(power) p = NAME(product_decay)(a, x, true);
     return g * NAME(select)(z > b, NAME(all)(1), NAME(mirror)(z, NAME(over)(p, 1 + NAME(value)(p))));
 }
 
@@ -155,11 +156,11 @@ FORWARD(softplus_unit)
 BACKWARD(softplus_unit) { return NAME(select)(x > b, g, NAME(log_sigmoid_gradient)(g, -x, a, b)); }
 
 FORWARD(tanh) { return NAME(tanh)(x); }
-/* 1 - tanh^2 = 4 e^-2x / (1 + e^-2x)^2 */
+/* 1 - tanh^2 = e^-2x / ((1 + e^-2x) / 2)^2 */
 BACKWARD(tanh)
 {
-    const VEC e = NAME(exp)(-2 * NAME(abs)(x)), q = 2 / (1 + e);
-    return g * (e * q * q);
+    const VEC c = NAME(abs)(x), e = NAME(rough_exp)(-(c + c)), d = (REAL)0.5 + (REAL)0.5 * e;
+    return g * e / (d * d);
 }
 
 FORWARD(tanhshrink) { return NAME(x_less_tanh)(x); }
@@ -187,14 +188,14 @@ BACKWARD(softsign)
 FORWARD(silu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
-    const struct NAME(power) p = NAME(decay)(c);
+    const struct NAME(power) p = NAME(power)(-c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
 /* s(-c) (1 - c s(c)) = e^-c (1 + e^-c - c) / (1 + e^-c)^2 */
 BACKWARD(silu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
-    const struct NAME(power) p = NAME(decay)(c);
+    const struct NAME(power) p = NAME(rough_power)(-c);
     const VEC e = NAME(value)(p), q = 1 / (1 + e);
     return g * NAME(mirror)(x, NAME(times)(p, ((1 - c) + e) * q * q));
 }
@@ -203,13 +204,13 @@ BACKWARD(silu)
 FORWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return NAME(positive_part)(x) - NAME(normal_tail)(NAME(bell)(c), c);
+    return NAME(positive_part)(x) - NAME(normal_tail)(NAME(bell)(c, false), c);
 }
 /* Phi(x) + x Phi'(x) */
 BACKWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return g * NAME(mirror)(x, NAME(times)(NAME(bell)(c), NAME(normal_slope)(c)));
+    return g * NAME(mirror)(x, NAME(times)(NAME(bell)(c, true), NAME(normal_slope)(c)));
 }
 
 /* w = c (k + m c^2), k = 2 sqrt(2 / pi), m = 0.044715 k, to one and a half times the precision: w + *more. Then e^-w is
@@ -228,25 +229,25 @@ INLINE VEC NAME(gelu_tanh_exponent)(VEC c, VEC *more)
     return c_high * factor_high;
 }
 
-INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c)
+INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c, const bool rough)
 {
     VEC more;
     const VEC w = NAME(gelu_tanh_exponent)(c, &more);
-    return NAME(power_less)(-w, more, false);
+    return NAME(power_less)(-w, more, false, rough);
 }
 
 /* x (1 + tanh(w / 2)) / 2 = x s(w) */
 FORWARD(gelu_tanh)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
-    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c, false);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
 /* s(-w) (1 - c s(w) dw/dc) = e^-w (1 + e^-w - c dw/dc) / (1 + e^-w)^2, c dw/dc = k c + 3 m c^3 */
 BACKWARD(gelu_tanh)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END))), high = NAME(upper_half)(c);
-    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c, true);
     const VEC e = NAME(value)(p), q = 1 / (1 + e);
     const VEC linear = (1 - NAME(GELU_TANH_SLOPE) * high) - NAME(GELU_TANH_SLOPE) * (c - high); /* 1 - k c */
     const VEC cubic = 3 * (NAME(GELU_TANH_CUBIC) + NAME(GELU_TANH_CUBIC_LOW)) * c * c * c + NAME(GELU_TANH_SLOPE_LOW) * c;
@@ -259,7 +260,7 @@ BACKWARD(gelu_tanh)
 FORWARD(mish)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
-    const struct NAME(power) p = NAME(decay)(c);
+    const struct NAME(power) p = NAME(power)(-c);
     const VEC e = NAME(value)(p), negative = NAME(times)(p, c - c * (e * (1 + e) / (2 + e * (2 + e))));
     return NAME(select)(x < 0, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
 }
@@ -268,7 +269,7 @@ FORWARD(mish)
 BACKWARD(mish)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
-    const struct NAME(power) p = NAME(decay)(c);
+    const struct NAME(power) p = NAME(rough_power)(-c);
     const VEC e = NAME(value)(p);
     const IVEC below = x < 0;
     const VEC d = NAME(select)(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e)), q = 1 / (d * d);
@@ -301,96 +302,56 @@ BACKWARD(mish)
     A(TANHSHRINK, tanhshrink)     \
     A(THRESHOLD, threshold)
 
-/* Vectors are computed STEP at a time, which do not wait for each other. What lacks to that, at the end of an array and
- * before its result is aligned, goes through the very same code: in a copy of it the compiler might round differently.
- */
-enum { NAME(RUN) = STEP * NAME(VL) };
+/* Vectors are computed STEP at a time, which do not wait for each other. Lines of memory that come a little later are asked
+ * for beforehand: by itself the processor brings them too late where they come from beyond the second-level cache. */
+enum { NAME(RUN) = STEP * NAME(VL), NAME(AHEAD) = 2048 / sizeof(REAL) };
+_Static_assert(NAME(RUN) * sizeof(REAL) <= RUN_BYTES_MAX, "a run must fit the buffers of activation.c");
 
-INLINE void NAME(load_run)(VEC v[STEP], const REAL *p, int64_t count)
+INLINE void NAME(load_run)(VEC v[STEP], const REAL *p)
 {
-    if (count == NAME(RUN)) {
-        UNROLL for (int j = 0; j < STEP; j++) {
-            v[j] = NAME(load)(p + j * NAME(VL));
-        }
-    } else {
-        UNROLL for (int j = 0; j < STEP; j++) {
-            const int64_t part = min64(max64(count - j * NAME(VL), 0), NAME(VL));
-            v[j] = NAME(load_part)(p + min64(j * NAME(VL), count), part, (VEC){0});
-        }
+    UNROLL for (int j = 0; j < NAME(RUN); j += CACHE_LINE / (int)sizeof(REAL)) {
+        __builtin_prefetch(p + j + NAME(AHEAD));
+    }
+    UNROLL for (int j = 0; j < STEP; j++) {
+        v[j] = NAME(load)(p + j * NAME(VL));
     }
 }
 
-INLINE void NAME(store_run)(REAL *p, int64_t count, const VEC v[STEP])
+INLINE void NAME(store_run)(REAL *p, const VEC v[STEP])
 {
-    if (count == NAME(RUN)) {
-        UNROLL for (int j = 0; j < STEP; j++) {
-            NAME(store)(p + j * NAME(VL), v[j]);
-        }
-    } else {
-        UNROLL for (int j = 0; j < STEP; j++) {
-            const int64_t part = min64(max64(count - j * NAME(VL), 0), NAME(VL));
-            NAME(store_part)(p + min64(j * NAME(VL), count), part, v[j]);
-        }
+    UNROLL for (int j = 0; j < STEP; j++) {
+        NAME(store)(p + j * NAME(VL), v[j]);
     }
 }
 
-/* From some element on: so many runs of so many elements. */
-struct NAME(runs) {
-    int64_t runs, run;
-};
-
-/* Whole runs, or one that is shorter: the rest of the array, and if it is long first of all what comes before y is aligned
- * to vectors. */
-INLINE struct NAME(runs) NAME(next_runs)(int64_t i, int64_t count, const REAL *y)
-{
-    const int64_t unaligned = i || count < 16 * NAME(RUN) ? 0 : (int64_t)(-(uintptr_t)y % VBYTES / sizeof(REAL));
-    const int64_t rest = unaligned ? unaligned : count - i, whole = rest / NAME(RUN);
-    return (struct NAME(runs)){whole ? whole : 1, whole ? NAME(RUN) : rest};
-}
-
-/* `run` is pinned to keep GCC from making two loops of one, and an address for another reason: with -O3 it would keep both
- * in a vector, by way of memory. */
 #define DEFINE_ACTIVATION(kind, name)                                                                                 \
-    INTERLEAVED TARGET static void NAME(name##_forward)(int64_t count, const double *p, const void *x_, void *y_)     \
+    INTERLEAVED TARGET static void NAME(name##_forward)(int64_t runs, const double *p, const void *const *in,         \
+                                                        void *const *out)                                             \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
-        struct NAME(runs) next;                                                                                       \
-        for (int64_t i = 0; i < count; i += next.runs * next.run) {                                                   \
-            const REAL *x = (const REAL *)x_ + i;                                                                     \
-            REAL *y = (REAL *)y_ + i;                                                                                 \
-            next = NAME(next_runs)(i, count, y);                                                                      \
-            for (int64_t r = 0; r < next.runs; r++, x += NAME(RUN), y += NAME(RUN)) {                                 \
-                VEC v[STEP];                                                                                          \
-                PIN_SCALAR(next.run);                                                                                 \
-                PIN_SCALAR(y);                                                                                        \
-                NAME(load_run)(v, x, next.run);                                                                       \
-                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
-                    v[j] = NAME(name##_value)(v[j], a, b);                                                            \
-                }                                                                                                     \
-                NAME(store_run)(y, next.run, v);                                                                      \
+        const REAL *x = in[0];                                                                                        \
+        for (REAL *y = out[0]; runs; runs--, x += NAME(RUN), y += NAME(RUN)) {                                        \
+            VEC v[STEP];                                                                                              \
+            NAME(load_run)(v, x);                                                                                     \
+            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
+                v[j] = NAME(name##_value)(v[j], a, b);                                                                \
             }                                                                                                         \
+            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }                                                                                                                 \
-    INTERLEAVED TARGET static void NAME(name##_backward)(int64_t count, const double *p, const void *g_,              \
-                                                         const void *x_, void *grad_x_)                               \
+    INTERLEAVED TARGET static void NAME(name##_backward)(int64_t runs, const double *p, const void *const *in,        \
+                                                         void *const *out)                                            \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
-        struct NAME(runs) next;                                                                                       \
-        for (int64_t i = 0; i < count; i += next.runs * next.run) {                                                   \
-            const REAL *g = (const REAL *)g_ + i, *x = (const REAL *)x_ + i;                                          \
-            REAL *y = (REAL *)grad_x_ + i;                                                                            \
-            next = NAME(next_runs)(i, count, y);                                                                      \
-            for (int64_t r = 0; r < next.runs; r++, g += NAME(RUN), x += NAME(RUN), y += NAME(RUN)) {                 \
-                VEC v[STEP], w[STEP];                                                                                 \
-                PIN_SCALAR(next.run);                                                                                 \
-                PIN_SCALAR(y);                                                                                        \
-                NAME(load_run)(v, x, next.run);                                                                       \
-                NAME(load_run)(w, g, next.run);                                                                       \
-                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
-                    v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                   \
-                }                                                                                                     \
-                NAME(store_run)(y, next.run, v);                                                                      \
+        const REAL *x = in[0], *g = in[1];                                                                            \
+        for (REAL *y = out[0]; runs; runs--, x += NAME(RUN), g += NAME(RUN), y += NAME(RUN)) {                        \
+            VEC v[STEP], w[STEP];                                                                                     \
+            NAME(load_run)(v, x);                                                                                     \
+            NAME(load_run)(w, g);                                                                                     \
+            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
+                v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                       \
             }                                                                                                         \
+            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }
 ACTIVATIONS(DEFINE_ACTIVATION)
@@ -402,16 +363,16 @@ DEFINE_ACTIVATION(CELU, celu)
 /* Where the parameter may not be 0: `unit` where it is 1, and where it is so small that it would be rounded to 0, the
  * smallest number there is. */
 #define DEFINE_NOT_ZERO(name, unit)                                                                                   \
-    static void NAME(name##_not_zero_forward)(int64_t count, const double *p, const void *x, void *y)                 \
+    static void NAME(name##_not_zero_forward)(int64_t runs, const double *p, const void *const *in, void *const *out) \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(count, q, x, y);                                    \
+        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(runs, q, in, out);                                  \
     }                                                                                                                 \
-    static void NAME(name##_not_zero_backward)(int64_t count, const double *p, const void *g, const void *x,          \
-                                               void *grad_x)                                                          \
+    static void NAME(name##_not_zero_backward)(int64_t runs, const double *p, const void *const *in,                  \
+                                               void *const *out)                                                      \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(count, q, g, x, grad_x);                          \
+        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(runs, q, in, out);                                \
     }
 DEFINE_NOT_ZERO(softplus, softplus_unit)
 DEFINE_NOT_ZERO(celu, elu)
@@ -431,5 +392,9 @@ DEFINE_NOT_ZERO(celu, elu)
                             BACKWARD_ROW(CELU, celu_not_zero)},                                                         \
     .prelu = NAME(prelu),                                         \
     .prelu_backward = NAME(prelu_backward),                       \
-    .axis = {NAME(softmax), NAME(log_softmax), NAME(glu)},        \
-    .axis_backward = {NAME(softmax_backward), NAME(log_softmax_backward), NAME(glu_backward)}
+    .run = NAME(RUN),                                             \
+    .glu = NAME(glu),                                             \
+    .glu_backward = NAME(glu_backward),                           \
+    .axis = {NAME(softmax), NAME(log_softmax)},                   \
+    .axis_backward = {NAME(softmax_backward), NAME(log_softmax_backward)}, \
+    .axis_from_output = {NAME(softmax_from_output), NAME(log_softmax_from_output)}

@@ -6,6 +6,8 @@
  *     log_softmax  y = (x - max) - log(sum),      gradient g - softmax(x) total, total the sum of g,
  *     glu          y = a s(b), a and b the upper and lower half of x, s the sigmoid.
  *
+ * The gradients of the first two are functions of y, too: from_output. Where y is at hand, that saves their exponentials.
+ *
  * A column with NaN or +inf in it, or of nothing but -inf, comes out as these formulas say: NaN.
  */
 
@@ -183,37 +185,68 @@ INLINE void NAME(log_softmax_column_backward)(const struct NAME(walk) *w, const 
     }
 }
 
-#define DEFINE_COLUMNS(name)                                                                                       \
+/* The sum of g, or of g y if `weighted`: in several sums, which do not wait for each other. */
+INLINE VEC NAME(column_total)(const struct NAME(walk) *w, const REAL *g, const REAL *y, const bool weighted)
+{
+    VEC sums[STEP] = {{0}};
+    for (int64_t i = 0; i < w->vectors; i += STEP) {
+        UNROLL for (int j = 0; j < STEP; j++) {
+            if (i + j < w->vectors) {
+                const VEC gi = NAME(load_step)(w, i + j, g, (VEC){0});
+                sums[j] += weighted ? (VEC)(gi * NAME(load_step)(w, i + j, y, (VEC){0})) : gi;
+            }
+        }
+    }
+    const VEC sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    return w->across ? NAME(sum_across)(sum) : sum;
+}
+
+INLINE void NAME(softmax_column_from_output)(const struct NAME(walk) *w, const REAL *g, const REAL *y, REAL *grad_x)
+{
+    const VEC total = NAME(column_total)(w, g, y, true);
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC yi = NAME(load_step)(w, i, y, (VEC){0});
+        NAME(store_step)(w, i, grad_x, yi * (NAME(load_step)(w, i, g, (VEC){0}) - total));
+    }
+}
+
+INLINE void NAME(log_softmax_column_from_output)(const struct NAME(walk) *w, const REAL *g, const REAL *y, REAL *grad_x)
+{
+    const VEC total = NAME(column_total)(w, g, y, false);
+    for (int64_t i = 0; i < w->vectors; i++) {
+        const VEC share = NAME(exp)(NAME(load_step)(w, i, y, (VEC){0}));
+        NAME(store_step)(w, i, grad_x, NAME(load_step)(w, i, g, (VEC){0}) - share * total);
+    }
+}
+
+#define DEFINE_COLUMNS_FORWARD(name)                                                                               \
     TARGET static void NAME(name)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y)            \
     {                                                                                                              \
         for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
             const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
             NAME(name##_column)(&w, (const REAL *)x + j, (REAL *)y + j);                                           \
         }                                                                                                          \
-    }                                                                                                              \
-    TARGET static void NAME(name##_backward)(int64_t length, int64_t inner, int64_t lanes, const void *g,          \
-                                             const void *x, void *grad_x)                                          \
+    }
+#define DEFINE_COLUMNS_BACKWARD(name, from)                                                                        \
+    TARGET static void NAME(name##_##from)(int64_t length, int64_t inner, int64_t lanes, const void *g,            \
+                                           const void *v, void *grad_x)                                            \
     {                                                                                                              \
         for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
             const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
-            NAME(name##_column_backward)(&w, (const REAL *)g + j, (const REAL *)x + j, (REAL *)grad_x + j);        \
+            NAME(name##_column_##from)(&w, (const REAL *)g + j, (const REAL *)v + j, (REAL *)grad_x + j);          \
         }                                                                                                          \
     }
+#define DEFINE_COLUMNS(name)                                                                                       \
+    DEFINE_COLUMNS_FORWARD(name) DEFINE_COLUMNS_BACKWARD(name, backward) DEFINE_COLUMNS_BACKWARD(name, from_output)
 DEFINE_COLUMNS(softmax)
 DEFINE_COLUMNS(log_softmax)
 #undef DEFINE_COLUMNS
+#undef DEFINE_COLUMNS_BACKWARD
+#undef DEFINE_COLUMNS_FORWARD
 
-/* ---- glu ----------------------------------------------------------------------------------------------------------------- */
-
-/* Rows of the same column in a and b are all that matters: runs of `run` elements, `runs` of them. */
-struct NAME(rows) {
-    int64_t runs, run, step;
-};
-
-INLINE struct NAME(rows) NAME(rows)(int64_t length, int64_t inner, int64_t lanes)
-{
-    return lanes == inner ? (struct NAME(rows)){1, length / 2 * inner, 0} : (struct NAME(rows)){length / 2, lanes, inner};
-}
+/* ---- glu -----------------------------------------------------------------------------------------------------------------
+ * Rows of the same column in a and b are all that matters: it is elementwise.
+ */
 
 /* a s(b), and where s(b) may be denormal rounded once */
 INLINE VEC NAME(glu_value)(VEC a, VEC b)
@@ -223,27 +256,18 @@ INLINE VEC NAME(glu_value)(VEC a, VEC b)
     return NAME(select)(b < 0, NAME(scaled)(p, (1 + p.tail) * part), part);
 }
 
-INTERLEAVED TARGET static void NAME(glu_run)(int64_t count, const REAL *a, const REAL *b, REAL *y)
+INTERLEAVED TARGET static void NAME(glu)(int64_t runs, const double *p, const void *const *in, void *const *out)
 {
-    for (int64_t i = 0; i < count; i += NAME(RUN)) {
-        const int64_t run = min64(NAME(RUN), count - i);
+    const REAL *b = in[0], *a = in[1];
+    (void)p;
+    for (REAL *y = out[0]; runs; runs--, a += NAME(RUN), b += NAME(RUN), y += NAME(RUN)) {
         VEC v[STEP], w[STEP];
-        NAME(load_run)(v, a + i, run);
-        NAME(load_run)(w, b + i, run);
+        NAME(load_run)(v, a);
+        NAME(load_run)(w, b);
         UNROLL for (int j = 0; j < STEP; j++) {
             v[j] = NAME(glu_value)(v[j], w[j]);
         }
-        NAME(store_run)(y + i, run, v);
-    }
-}
-
-TARGET static void NAME(glu)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y_)
-{
-    const struct NAME(rows) r = NAME(rows)(length, inner, lanes);
-    const REAL *a = x, *b = a + length / 2 * inner;
-    REAL *y = y_;
-    for (int64_t j = 0; j < r.runs; j++, a += r.step, b += r.step, y += r.step) {
-        NAME(glu_run)(r.run, a, b, y);
+        NAME(store_run)(y, v);
     }
 }
 
@@ -255,31 +279,22 @@ INLINE VEC NAME(glu_gradient)(VEC g, VEC a, VEC b, VEC *grad_b)
     return g * NAME(mirror)(b, e * q);
 }
 
-INTERLEAVED TARGET static void NAME(glu_run_backward)(int64_t count, const REAL *g, const REAL *a, const REAL *b,
-                                                      REAL *grad_a, REAL *grad_b)
+INTERLEAVED TARGET static void NAME(glu_backward)(int64_t runs, const double *p, const void *const *in,
+                                                  void *const *out)
 {
-    for (int64_t i = 0; i < count; i += NAME(RUN)) {
-        const int64_t run = min64(NAME(RUN), count - i);
+    const REAL *b = in[0], *a = in[1], *g = in[2];
+    REAL *grad_b = out[0];
+    (void)p;
+    for (REAL *grad_a = out[1]; runs; runs--, grad_a += NAME(RUN), grad_b += NAME(RUN)) {
         VEC u[STEP], v[STEP], w[STEP];
-        NAME(load_run)(u, g + i, run);
-        NAME(load_run)(v, a + i, run);
-        NAME(load_run)(w, b + i, run);
+        NAME(load_run)(u, g);
+        NAME(load_run)(v, a);
+        NAME(load_run)(w, b);
         UNROLL for (int j = 0; j < STEP; j++) {
             u[j] = NAME(glu_gradient)(u[j], v[j], w[j], &w[j]);
         }
-        NAME(store_run)(grad_a + i, run, u);
-        NAME(store_run)(grad_b + i, run, w);
-    }
-}
-
-TARGET static void NAME(glu_backward)(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *x,
-                                      void *grad_x)
-{
-    const struct NAME(rows) r = NAME(rows)(length, inner, lanes);
-    const int64_t half = length / 2 * inner;
-    const REAL *a = x, *g = grad_y;
-    REAL *grad_a = grad_x;
-    for (int64_t j = 0; j < r.runs; j++, a += r.step, g += r.step, grad_a += r.step) {
-        NAME(glu_run_backward)(r.run, g, a, a + half, grad_a, grad_a + half);
+        NAME(store_run)(grad_a, u);
+        NAME(store_run)(grad_b, w);
+        g += NAME(RUN), a += NAME(RUN), b += NAME(RUN);
     }
 }

@@ -10,8 +10,10 @@ static const REAL NAME(NORMAL_END) = 0x1.e000000000000p+3; /* gelu(-a) is 0 from
 static const REAL NAME(GELU_LOWEST) = 0x1.80ead20000000p-1; /* -GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least */
 static const REAL NAME(GELU_LOWEST_LOW) = -0x1.a03fd40000000p-27;
 static const REAL NAME(LOG2_E) = 0x1.7154760000000p+0; /* 1 / ln 2 */
+static const REAL NAME(LN2) = 0x1.62e4300000000p-1;
 static const REAL NAME(LN2_HIGH) = 0x1.62e4000000000p-1; /* ln 2 = LN2_HIGH + LN2_LOW */
 static const REAL NAME(LN2_LOW) = 0x1.7f7d1c0000000p-20;
+static const REAL NAME(BELL_LN2_LOW) = 0x1.8000000000000p-20; /* that of NORMAL_TAIL and NORMAL_SLOPE */
 static const REAL NAME(SQRT_2_LESS_1) = 0x1.a8279a0000000p-2;
 static const REAL NAME(SQRT_HALF) = 0x1.6a09e60000000p-1;
 static const REAL NAME(INV_SQRT_2PI) = 0x1.9884540000000p-2; /* 1 / sqrt(2 pi) */
@@ -31,6 +33,14 @@ static const REAL NAME(EXP_TAIL)[] = {
     0x1.1110900000000p-7,
     0x1.6d74440000000p-10,
     0x1.a1a13a0000000p-13,
+};
+/* the same, relative to e^r, from -0.346608 to 0.346608:
+ * error 2^-23.27. */
+static const REAL NAME(EXP_ROUGH)[] = {
+    0x1.fffdca0000000p-2,
+    0x1.55543c0000000p-3,
+    0x1.5739660000000p-5,
+    0x1.126b360000000p-7,
 };
 /* (2 atanh(s) / s - 2) / s^2 in s^2, relative to the whole, from 0.0 to 0.0294962:
  * error 2^-29.64. */
@@ -64,34 +74,34 @@ static const REAL NAME(TANHSHRINK)[] = {
     -0x1.f0546c0000000p-18,
 };
 /* (a + 3.25) (1 - Phi(a)) e^(a^2 / 2) in s = (a - 3.25) / (a + 3.25), relative, from -1.0 to 0.643836:
- * error 2^-24.93. */
+ * error 2^-24.96. */
 static const REAL NAME(NORMAL_TAIL)[] = {
     0x1.7991860000000p-1,
-    -0x1.1437980000000p-1,
-    0x1.190a660000000p-2,
-    -0x1.4b79140000000p-4,
-    0x1.201b080000000p-10,
-    0x1.107fe80000000p-7,
-    -0x1.3205dc0000000p-10,
-    -0x1.1cc0660000000p-10,
-    0x1.1bc1820000000p-13,
-    0x1.56445e0000000p-13,
-    0x1.6444240000000p-16,
+    -0x1.14379a0000000p-1,
+    0x1.190a620000000p-2,
+    -0x1.4b79280000000p-4,
+    0x1.200fc20000000p-10,
+    0x1.107de40000000p-7,
+    -0x1.31fcc40000000p-10,
+    -0x1.1ca9580000000p-10,
+    0x1.1a936a0000000p-13,
+    0x1.53d4fa0000000p-13,
+    0x1.5bcfb20000000p-16,
 };
 /* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2) / (GELU_LOWEST - a) in the same s, relative, from -1.0 to 0.643836:
- * error 2^-26.33. */
+ * error 2^-25.01. */
 static const REAL NAME(NORMAL_SLOPE)[] = {
     0x1.e4f3140000000p-2,
-    -0x1.d95ff40000000p-4,
-    0x1.cdc1640000000p-5,
-    -0x1.2b88300000000p-6,
-    0x1.33ca2c0000000p-9,
-    0x1.bb46d60000000p-11,
-    -0x1.52a2f20000000p-12,
-    -0x1.2a59380000000p-14,
-    0x1.31ac9e0000000p-15,
-    0x1.668c680000000p-17,
-    -0x1.cbdc860000000p-21,
+    -0x1.d95ffa0000000p-4,
+    0x1.cdc14c0000000p-5,
+    -0x1.2b887a0000000p-6,
+    0x1.33c4d80000000p-9,
+    0x1.bb2e120000000p-11,
+    -0x1.527a2a0000000p-12,
+    -0x1.296cae0000000p-14,
+    0x1.2c9a360000000p-15,
+    0x1.4466300000000p-17,
+    -0x1.54b6100000000p-20,
 };
 #else
 static const REAL NAME(NORMAL_CENTRE) = 0x1.c000000000000p+1;
@@ -99,8 +109,10 @@ static const REAL NAME(NORMAL_END) = 0x1.4000000000000p+5; /* gelu(-a) is 0 from
 static const REAL NAME(GELU_LOWEST) = 0x1.80ead197f00b4p-1; /* -GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least */
 static const REAL NAME(GELU_LOWEST_LOW) = -0x1.13e74c58cada8p-56;
 static const REAL NAME(LOG2_E) = 0x1.71547652b82fep+0; /* 1 / ln 2 */
+static const REAL NAME(LN2) = 0x1.62e42fefa39efp-1;
 static const REAL NAME(LN2_HIGH) = 0x1.62e42fefa4000p-1; /* ln 2 = LN2_HIGH + LN2_LOW */
 static const REAL NAME(LN2_LOW) = -0x1.8432a1b0e2634p-43;
+static const REAL NAME(BELL_LN2_LOW) = -0x1.8432a1b0e2634p-43; /* that of NORMAL_TAIL and NORMAL_SLOPE */
 static const REAL NAME(SQRT_2_LESS_1) = 0x1.a827999fcef32p-2;
 static const REAL NAME(SQRT_HALF) = 0x1.6a09e667f3bcdp-1;
 static const REAL NAME(INV_SQRT_2PI) = 0x1.9884533d43651p-2; /* 1 / sqrt(2 pi) */
@@ -125,6 +137,20 @@ static const REAL NAME(EXP_TAIL)[] = {
     0x1.27e4c5b4eb623p-22,
     0x1.af5ea6b92346cp-26,
     0x1.1f9546e68943dp-29,
+};
+/* the same, relative to e^r, from -0.346608 to 0.346608:
+ * error 2^-56.64. */
+static const REAL NAME(EXP_ROUGH)[] = {
+    0x1.000000000000bp-1,
+    0x1.5555555555561p-3,
+    0x1.55555555503d2p-5,
+    0x1.111111110d7a3p-7,
+    0x1.6c16c1850482bp-10,
+    0x1.a01a01ba7b906p-13,
+    0x1.a0199807cf3bfp-16,
+    0x1.71dde09259d19p-19,
+    0x1.28af1de4f0075p-22,
+    0x1.af8471eb0abd4p-26,
 };
 /* (2 atanh(s) / s - 2) / s^2 in s^2, relative to the whole, from 0.0 to 0.0294962:
  * error 2^-58.64. */

@@ -54,10 +54,10 @@ enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 
 /* A sum with it is rounded to an integer, that then stands in the low bits. */
 #define ROUNDER ((REAL)(IS_F64 ? 0x1.8p52 : 0x1.8p23))
 
-/* e^r 2^n; n is what is in the low bits of shifted. */
-INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted)
+/* e^r 2^n; n is what is in the low bits of shifted. A rough one has a few bits less, enough for derivatives. */
+INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
 {
-    const VEC tail = r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL));
+    const VEC tail = r + r * r * (rough ? POLYNOMIAL(r, NAME(EXP_ROUGH)) : POLYNOMIAL(r, NAME(EXP_TAIL)));
 #if defined(MM_SCALEF)
     return (struct NAME(power)){tail, shifted - ROUNDER};
 #else
@@ -81,14 +81,31 @@ INLINE VEC NAME(scaled)(struct NAME(power) p, VEC v)
 INLINE struct NAME(power) NAME(power)(VEC x)
 {
     const VEC shifted = x * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), shifted);
+    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), shifted, false);
+}
+
+/* x - n ln 2 to a few bits less: n < 256 times what a float lacks of ln 2 is at most 4 2^-24. */
+INLINE VEC NAME(rough_rest)(VEC x, VEC n)
+{
+#if defined(MM) && !IS_F64
+    return MM(fnmadd)(n, NAME(all)(NAME(LN2)), x);
+#else
+    return (x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW);
+#endif
+}
+
+/* e^x for derivatives, within 4 ULP. */
+INLINE struct NAME(power) NAME(rough_power)(VEC x)
+{
+    const VEC shifted = x * NAME(LOG2_E) + ROUNDER;
+    return NAME(power_of)(NAME(rough_rest)(x, shifted - ROUNDER), shifted, true);
 }
 
 /* e^(x - less), in the same bounds; `less` is small beside x. If x was only rounded by it, it does not change n. */
-INLINE struct NAME(power) NAME(power_less)(VEC x, VEC less, const bool rounding)
+INLINE struct NAME(power) NAME(power_less)(VEC x, VEC less, const bool rounding, const bool rough)
 {
     const VEC shifted = (rounding ? x : (VEC)(x - less)) * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less), shifted);
+    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less), shifted, rough);
 }
 
 /* e^x times or divided by something; rounded only once where the result is denormal. */
@@ -102,17 +119,42 @@ INLINE VEC NAME(exp_bounds)(VEC x)
     return NAME(at_most)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))), NAME(all)(NAME(EXP_HIGH)));
 }
 
+/* For derivatives; x <= EXP_HIGH */
+INLINE VEC NAME(rough_exp)(VEC x)
+{
+    return NAME(value)(NAME(rough_power)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW)))));
+}
+
 /* e^x, x <= EXP_HIGH */
 INLINE VEC NAME(exp)(VEC x) { return NAME(value)(NAME(power)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))))); }
 
-/* 2 (2^(n-1) (e^r - 1) + (2^(n-1) - 1/2)), x <= EXP_HIGH; it is -1 long before the lower bound. */
-INLINE VEC NAME(expm1)(VEC x)
+/* e^x = scale + scale * tail, scale = 2^n, where n is the exponent of a normal number. */
+struct NAME(plain_power) {
+    VEC tail, scale;
+};
+
+/* `less` is taken off n, where it is 2^n that may be infinite. */
+INLINE struct NAME(plain_power) NAME(plain_power)(VEC x, const int less, const bool rough)
 {
-    const VEC c = NAME(at_least)(x, NAME(all)(IS_F64 ? -80 : -40));
-    const VEC shifted = c * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    const VEC r = (c - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), tail = r + r * r * POLYNOMIAL(r, NAME(EXP_TAIL));
-    const VEC half = (VEC)(((UVEC)shifted + (NAME(BIAS) - 1)) << NAME(MANTISSA));
-    return 2 * (half * tail + (half - (REAL)0.5));
+    const REAL rounder = ROUNDER + NAME(BIAS) - less;
+    const VEC shifted = x * NAME(LOG2_E) + rounder, n = shifted - rounder;
+    const VEC scale = (VEC)((UVEC)shifted << NAME(MANTISSA));
+    if (rough) {
+        const VEC r = NAME(rough_rest)(x, n);
+        return (struct NAME(plain_power)){r + r * r * POLYNOMIAL(r, NAME(EXP_ROUGH)), scale};
+    }
+    const VEC high = x - n * NAME(LN2_HIGH), r = high - n * NAME(LN2_LOW);
+    const VEC lost = (high - r) - n * NAME(LN2_LOW); /* r + lost = high - n * LN2_LOW */
+    return (struct NAME(plain_power)){r + (r * r * POLYNOMIAL(r, NAME(EXP_TAIL)) + lost), scale};
+}
+
+/* 2^n (e^r - 1) + (2^n - 1), x <= EXP_HIGH; it is -1 long before the lower bound. Where 2^n may be infinite, `huge`, twice
+ * that of n - 1. */
+INLINE VEC NAME(expm1)(VEC x, const bool huge)
+{
+    const struct NAME(plain_power) p = NAME(plain_power)(NAME(at_least)(x, NAME(all)(IS_F64 ? -80 : -40)), huge, false);
+    const VEC value = p.scale * p.tail + (p.scale - (huge ? (REAL)0.5 : 1));
+    return huge ? (VEC)(2 * value) : value;
 }
 
 /* e^-a, a >= 0; beyond -EXP_LOW the bound's. */
@@ -153,12 +195,13 @@ INLINE VEC NAME(log)(VEC v)
 
 /* ---- tanh -------------------------------------------------------------------------------------------------------------- */
 
-/* Near 0 x + x^3 T(x^2); elsewhere 1 - 2 / (e^2x + 1), where what is subtracted is at most 1/2 of the result. */
+/* Near 0 x + x^3 T(x^2); elsewhere 1 - 2 / (e^2a + 1), a = abs(x), where what is subtracted is at most 1/2 of the result. */
 INLINE VEC NAME(tanh)(VEC x)
 {
-    const VEC a = NAME(at_most)(NAME(abs)(x), NAME(all)(IS_F64 ? 20 : 10)), z = NAME(at_most)(x * x, NAME(all)(1));
+    const VEC a = NAME(at_most)(NAME(abs)(x), NAME(all)(IS_F64 ? 20 : 10)), z = a * a;
     const VEC small = x + x * z * POLYNOMIAL(z, NAME(TANH_TAIL));
-    const VEC large = 1 - 2 / (NAME(value)(NAME(power)(2 * a)) + 1);
+    const struct NAME(plain_power) p = NAME(plain_power)(a + a, 0, true);
+    const VEC large = 1 - 2 / (p.scale * p.tail + (p.scale + 1));
     return NAME(select)(a < (REAL)0.6, small, NAME(with_sign)(large, x));
 }
 
@@ -179,25 +222,31 @@ INLINE VEC NAME(x_less_tanh)(VEC x)
 INLINE VEC NAME(normal_tail)(struct NAME(power) bell, VEC a)
 {
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
-    return NAME(scaled)(bell, LAST_STEP(2 * t - 1, NAME(NORMAL_TAIL)) * (t + t * bell.tail));
+    return NAME(scaled)(bell, LAST_STEP((t + t) - 1, NAME(NORMAL_TAIL)) * (t + t * bell.tail));
 }
 
 /* (1 - Phi(a) - a Phi'(a)) e^(a^2 / 2), which has a zero */
 INLINE VEC NAME(normal_slope)(VEC a)
 {
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
-    return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * LAST_STEP(2 * t - 1, NAME(NORMAL_SLOPE));
+    return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * LAST_STEP((t + t) - 1, NAME(NORMAL_SLOPE));
 }
 
-/* e^(-a^2 / 2); without a multiplication and addition in one, a^2 = high^2 + (a - high) (a + high), the first exact. */
-INLINE struct NAME(power) NAME(bell)(VEC a)
+/* e^(-a^2 / 2); in float with LN2 for ln 2, which makes it that of a slightly other a: NORMAL_TAIL and NORMAL_SLOPE make up
+ * for it. Without a multiplication and addition in one, a^2 = high^2 + (a - high) (a + high), the first exact. */
+INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
 {
     const VEC half = NAME(all)((REAL)0.5);
 #if defined(MM)
-    const VEC negative = -half * a, square = negative * a;
-    return NAME(power_less)(square, MM(fnmadd)(negative, a, square), true);
+    const VEC negative = -half * a, square = negative * a, less = MM(fnmadd)(negative, a, square), sum = square;
 #else
-    const VEC high = NAME(upper_half)(a);
-    return NAME(power_less)(-half * high * high, half * (a - high) * (a + high), false);
+    const VEC high = NAME(upper_half)(a), square = -half * high * high, less = half * (a - high) * (a + high);
+    const VEC sum = square - less;
+#endif
+    const VEC shifted = sum * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+#if defined(MM) && !IS_F64
+    return NAME(power_of)(MM(fnmadd)(n, NAME(all)(NAME(LN2)), square) - less, shifted, rough);
+#else
+    return NAME(power_of)((square - n * NAME(LN2_HIGH)) - (n * NAME(BELL_LN2_LOW) + less), shifted, rough);
 #endif
 }

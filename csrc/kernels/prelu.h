@@ -6,21 +6,37 @@
 enum { NAME(SPAN) = 256 }; /* elements whose slopes, or sums of them, are held at a time */
 
 /* Columns of the array seen as [rows][pitch], of which `width` <= SPAN at a time have their slopes (or sums) in a row.
- * Without channels that fit SPAN, it is the array as it is; else a row is as many pixels as fit. */
+ * Without channels that fit SPAN, it is the array as it is; else a row is as many pixels as fit, a power of 2. */
 struct NAME(spans) {
     int64_t count, pitch, period;
 };
 
 INLINE struct NAME(spans) NAME(spans)(int64_t pixels, int64_t channels, bool shared)
 {
-    const int64_t period = shared ? 1 : channels, fit = max64(NAME(SPAN) / period, 1);
+    const int64_t period = shared ? 1 : channels;
+    int64_t fit = 1;
+    while (2 * fit <= NAME(SPAN) / period) {
+        fit *= 2;
+    }
     return (struct NAME(spans)){pixels * channels, fit * period, period};
 }
 
-INLINE void NAME(repeat)(REAL *dst, int64_t width, const REAL *src, int64_t period)
+/* `width` values of src, `period` of them again and again; width / period is a power of 2, or less than 1. */
+TARGET static void NAME(repeat)(REAL *dst, int64_t width, const REAL *src, int64_t period)
 {
-    for (int64_t i = 0; i < width; i++) {
-        dst[i] = src[i % period];
+    int64_t filled = min64(width, period);
+    memcpy(dst, src, (size_t)filled * sizeof(REAL));
+    for (; filled < width; filled *= 2) {
+        memcpy(dst + filled, dst, (size_t)filled * sizeof(REAL));
+    }
+}
+
+/* The reverse: what lies `period` apart is added up, in pairs; the result is added to grad_slope. */
+INLINE void NAME(prelu_fold)(REAL *sums, int64_t width, int64_t period, REAL *grad_slope)
+{
+    for (int64_t half = width / 2, last = 0; !last; half /= 2) {
+        last = half < period;
+        NAME(add)(last ? min64(width, period) : half, last ? sums : sums + half, last ? grad_slope : sums);
     }
 }
 
@@ -96,8 +112,8 @@ INLINE void NAME(prelu_columns_backward)(struct NAME(spans) spans, int64_t first
         const int64_t count = min64(width, spans.count - i);
         NAME(prelu_run_backward)(count, g + i, x + i, row, grad_x ? grad_x + i : NULL, sums);
     }
-    for (int64_t i = 0; i < width && grad_slope; i++) {
-        grad_slope[i % spans.period] += sums[i];
+    if (grad_slope) {
+        NAME(prelu_fold)(sums, width, spans.period, grad_slope);
     }
 }
 

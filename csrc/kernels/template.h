@@ -28,6 +28,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 static const struct kernels NAME(kernels) = {
     .isa = TEXT(ISA),
     .item = sizeof(REAL),
+    .largest = IS_F64 ? DBL_MAX : FLT_MAX,
     .vl = NAME(VL),
     .nv_max = WIDEST,
     .mr_max = TALLEST,

@@ -110,6 +110,13 @@ static void test_axis_arguments(void)
     CHECK(chanconv_axis_backward(NULL, CHANCONV_F32, CHANCONV_SOFTMAX, 2, 3, 1, NULL, x, y, NULL) ==
           CHANCONV_BAD_STRUCT);
     CHECK(chanconv_axis_backward(NULL, CHANCONV_F32, CHANCONV_SOFTMAX, 0, 3, 1, NULL, NULL, NULL, NULL) == CHANCONV_OK);
+    chanconv_error error = {NULL, ""};
+    CHECK(chanconv_axis_backward_from_output(NULL, CHANCONV_F32, CHANCONV_SOFTMAX, 2, 3, 1, x, NULL, y, &error) ==
+              CHANCONV_BAD_STRUCT && strcmp(error.argument, "y") == 0);
+    CHECK(chanconv_axis_backward_from_output(NULL, CHANCONV_F32, CHANCONV_GLU, 2, 4, 1, x, x, y, &error) ==
+              CHANCONV_BAD_ACTIVATION && strcmp(error.argument, "kind") == 0);
+    CHECK(chanconv_axis_backward_from_output(NULL, CHANCONV_F32, CHANCONV_SOFTMAX, 0, 3, 1, NULL, NULL, NULL, NULL) ==
+          CHANCONV_OK);
 }
 
 /* ---- Memory ----------------------------------------------------------------------------------------------------- */
@@ -167,6 +174,9 @@ static void check_axis_bounds(chanconv_dtype dtype, size_t item, int64_t length,
                                     NULL) == CHANCONV_OK);
         CHECK(chanconv_axis_backward(NULL, dtype, (chanconv_axis_activation)kind, 2, length, inner, g.data, x.data,
                                      grad_x.data, NULL) == CHANCONV_OK);
+        CHECK(kind == CHANCONV_GLU ||
+              chanconv_axis_backward_from_output(NULL, dtype, (chanconv_axis_activation)kind, 2, length, inner, g.data,
+                                                 x.data, grad_x.data, NULL) == CHANCONV_OK);
         guarded_free(&x), guarded_free(&g), guarded_free(&y), guarded_free(&grad_x);
     }
 }

@@ -535,7 +535,7 @@ static struct elementwise decode_elementwise(struct input *in)
 
 static bool elementwise_exists(const struct elementwise *e)
 {
-    return (e->dtype == CHANCONV_F32 || e->dtype == CHANCONV_F64) && activation_exists(&e->activation) && e->count >= 0;
+    return (e->dtype == CHANCONV_F32 || e->dtype == CHANCONV_F64) && activation_exists(e->dtype, &e->activation) && e->count >= 0;
 }
 
 static void require_same(const struct array *a, const struct array *b)
@@ -771,6 +771,15 @@ static void check_along(chanconv_context *context, const struct along *a, struct
     for (int64_t i = 0; i < out.count; i++) { /* gradients are sums of up to `length` terms of at most 3 * 1000 */
         const double terms = backward ? 3.0 * (double)(a->length + 4) * 1000 : fabs(y[i]) + 1;
         REQUIRE(near(get(&out, i), y[i], 64 * unit * terms));
+    }
+    if (backward && a->kind != CHANCONV_GLU) { /* the same from the output, which comes over x */
+        REQUIRE(chanconv_axis_forward(context, a->dtype, a->kind, a->outer, a->length, a->inner, x.data, x.data, NULL) ==
+                CHANCONV_OK);
+        REQUIRE(chanconv_axis_backward_from_output(context, a->dtype, a->kind, a->outer, a->length, a->inner, grad.data,
+                                                   x.data, out.data, NULL) == CHANCONV_OK);
+        for (int64_t i = 0; i < out.count; i++) {
+            REQUIRE(near(get(&out, i), y[i], 64 * unit * 3.0 * (double)(a->length + 4) * 1000));
+        }
     }
     free(wide_x);
     array_free(&x), array_free(&grad), array_free(&out);

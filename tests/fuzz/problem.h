@@ -96,7 +96,7 @@ static void describe(const chanconv_conv *c)
 
 /* ---- Which exist ------------------------------------------------------------------------------------------------ */
 
-static bool activation_exists(const chanconv_activation *a)
+static bool activation_exists(int32_t dtype, const chanconv_activation *a)
 {
     static const int parameters[CHANCONV_ACTIVATION_COUNT] = {
         [CHANCONV_LEAKY_RELU] = 1, [CHANCONV_ELU] = 1, [CHANCONV_CELU] = 1, [CHANCONV_HARD_TANH] = 2,
@@ -105,8 +105,11 @@ static bool activation_exists(const chanconv_activation *a)
     if (a->kind < 0 || a->kind >= CHANCONV_ACTIVATION_COUNT) {
         return false;
     }
+    const bool factor = a->kind == CHANCONV_LEAKY_RELU || a->kind == CHANCONV_ELU || a->kind == CHANCONV_CELU ||
+                        a->kind == CHANCONV_SOFTPLUS;
     for (int i = 0; i < parameters[a->kind]; i++) {
-        if (isnan(a->p[i])) {
+        const bool limit = isinf(a->p[i]) && !(factor && i == 0);
+        if (!limit && !(fabs(a->p[i]) <= (dtype == CHANCONV_F32 ? FLT_MAX : DBL_MAX))) {
             return false;
         }
     }
@@ -207,7 +210,7 @@ static bool exists(const chanconv_conv *c, struct axis axes[2])
     if (c->struct_size != sizeof *c || (c->dtype != CHANCONV_F32 && c->dtype != CHANCONV_F64) ||
         c->padding_mode < 0 || c->padding_mode > CHANCONV_SYMMETRIC || c->padding_rule < 0 ||
         c->padding_rule > CHANCONV_PAD_SAME_LOWER || c->algorithm < 0 || c->algorithm >= CHANCONV_ALGORITHM_COUNT ||
-        !activation_exists(&c->activation) || !channels_exist(c) || !axis_exists(c, 0, &axes[0]) ||
+        !activation_exists(c->dtype, &c->activation) || !channels_exist(c) || !axis_exists(c, 0, &axes[0]) ||
         !axis_exists(c, 1, &axes[1])) {
         return false;
     }
