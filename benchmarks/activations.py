@@ -255,6 +255,27 @@ def fused(options, names):
                    "percent_more": 100 * (seconds[name] / seconds["identity"] - 1)}
 
 
+# ---- A table -----------------------------------------------------------------------------------------------------------
+
+
+def _cell(record):
+    """Time of PyTorch / of NumPy by that of chanconv, and percent of the speed of a copy."""
+    t = record["seconds"]
+    ratios = " / ".join(f"{t[engine] / t['chanconv']:.1f}" if engine in t else "-" for engine in ("torch", "numpy"))
+    return f"{ratios}, {100 * t['copy'] / t['chanconv']:.0f} %"
+
+
+def table(paths):
+    """What `--json` wrote, as lines of Markdown: a row for an activation and pass, columns for sizes."""
+    records = [r for path in paths for r in json.loads(path.read_text())["records"] if r["dtype"] == "float32"]
+    counts = sorted({r["count"] for r in records})
+    cells = {(r["activation"], r["pass"], r["count"]): _cell(r) for r in records}
+    yield "| activation | pass | " + " | ".join(f"{count:,} elements" for count in counts) + " |"
+    yield "| --- | --- |" + " --- |" * len(counts)
+    for name, what in dict.fromkeys((r["activation"], r["pass"]) for r in records):
+        yield f"| `{name}` | {what} | " + " | ".join(cells.get((name, what, count), "") for count in counts) + " |"
+
+
 # ---- The program ------------------------------------------------------------------------------------------------------
 
 
@@ -283,6 +304,7 @@ def parse(argv):
     add("--clock", default="wall", choices=CLOCKS, help="cpu: one thread's, for a machine that others use")
     add("--fused", action="store_true", help="measure the activations inside a convolution")
     add("--json", type=Path, metavar="FILE")
+    add("--table", nargs="+", type=Path, metavar="FILE", help="measure nothing; print what --json wrote, as Markdown")
     options = parser.parse_args(argv)
     if options.clock == "cpu" and options.threads != [1]:
         parser.error("--clock cpu is for one thread")
@@ -312,6 +334,9 @@ def suite(options, special, torch):
 def main(argv=None):
     """Runs the command line `argv`; returns 1 if a result of chanconv was wrong, else 0."""
     options = parse(argv)
+    if options.table:
+        print(*table(options.table), sep="\n")
+        return 0
     about = {"processor": report.processor(), "system": platform.platform(), "rounds": options.rounds, "by": options.by,
              "clock": options.clock, "load": os.getloadavg() if hasattr(os, "getloadavg") else None}
     records, layers = [], []

@@ -41,13 +41,18 @@ class Kind:
 class AxisKind:
     name: str
     def __init__(
-        self, name: str, forward: Callable[..., np.ndarray], backward: Callable[..., np.ndarray], short: bool
+        self,
+        name: str,
+        forward: Callable[..., np.ndarray] | None,
+        backward: Callable[..., np.ndarray],
+        short: bool,
+        from_output: bool = False,
     ) -> None: ...
     def forward(self, x: object, axis: object, out: object = None) -> np.ndarray: ...
     def backward(self, grad_output: object, x: object, axis: object, out: object = None) -> np.ndarray: ...
 
 class AlongAxis:
-    def __init__(self, kind: str, outer: int, length: int, inner: int) -> None: ...
+    def __init__(self, kind: str, outer: int, length: int, inner: int, from_output: bool = False) -> None: ...
 
 def reach(shape: tuple[int, int, int, int], pitches: tuple[int, int, int]) -> int: ...
 
