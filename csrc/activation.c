@@ -143,7 +143,7 @@ static struct streams advanced(struct streams s, int64_t count, size_t item)
     return s;
 }
 
-/* At most a run of elements, in copies filled up with zeros: so they go through the very code of all others. */
+/* Less than a run of elements, in copies filled up with zeros: so they go through the very code of all others. */
 static void apply_part(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
     _Alignas(CACHE_LINE) char run[3][RUN_BYTES_MAX];
@@ -159,22 +159,39 @@ static void apply_part(const struct kernels *k, runs_fn *f, const double *p, int
     }
 }
 
-/* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines. */
+static bool in_place(const struct streams *s)
+{
+    for (int i = 0; i < s->ins * s->outs; i++) {
+        if (s->in[i % s->ins] == s->out[i / s->ins]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines. Where inputs stay
+ * as they are, what lacks is whole runs too: with elements that are computed twice. */
 static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
     enum { MANY = 16 };
     const int64_t lacking = (int64_t)(-(uintptr_t)s.out[0] % CACHE_LINE / k->item);
     const int64_t head = count < MANY * k->run ? 0 : lacking, runs = (count - head) / k->run;
     const int64_t rest = count - head - runs * k->run;
-    if (head) {
+    const bool twice = count >= k->run && !in_place(&s);
+    const struct streams body = advanced(s, head, k->item);
+    if (head && twice) {
+        f(1, p, s.in, s.out);
+    } else if (head) {
         apply_part(k, f, p, head, s);
-        s = advanced(s, head, k->item);
     }
     if (runs) {
-        f(runs, p, s.in, s.out);
+        f(runs, p, body.in, body.out);
     }
-    if (rest) {
-        apply_part(k, f, p, rest, advanced(s, runs * k->run, k->item));
+    if (rest && twice) {
+        const struct streams last = advanced(s, count - k->run, k->item);
+        f(1, p, last.in, last.out);
+    } else if (rest) {
+        apply_part(k, f, p, rest, advanced(body, runs * k->run, k->item));
     }
 }
 

@@ -302,16 +302,12 @@ BACKWARD(mish)
     A(TANHSHRINK, tanhshrink)     \
     A(THRESHOLD, threshold)
 
-/* Vectors are computed STEP at a time, which do not wait for each other. Lines of memory that come a little later are asked
- * for beforehand: by itself the processor brings them too late where they come from beyond the second-level cache. */
-enum { NAME(RUN) = STEP * NAME(VL), NAME(AHEAD) = 2048 / sizeof(REAL) };
+/* Vectors are computed STEP at a time, which do not wait for each other. */
+enum { NAME(RUN) = STEP * NAME(VL) };
 _Static_assert(NAME(RUN) * sizeof(REAL) <= RUN_BYTES_MAX, "a run must fit the buffers of activation.c");
 
 INLINE void NAME(load_run)(VEC v[STEP], const REAL *p)
 {
-    UNROLL for (int j = 0; j < NAME(RUN); j += CACHE_LINE / (int)sizeof(REAL)) {
-        __builtin_prefetch(p + j + NAME(AHEAD));
-    }
     UNROLL for (int j = 0; j < STEP; j++) {
         v[j] = NAME(load)(p + j * NAME(VL));
     }
