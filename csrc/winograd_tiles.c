@@ -6,7 +6,7 @@
 
 /* Bytes of x and y together from which on they come from memory. What lies in a third-level cache comes soon enough by
  * itself, and to fetch it costs 5 %. */
-enum { FAR_BYTES = 16 << 20 };
+enum { MEMORY_BYTES = 16 << 20 };
 
 struct grid grid_of(const struct correlation *c)
 {
@@ -69,9 +69,6 @@ void find_patch(const struct grid *grid, const struct place *place, struct patch
     }
 }
 
-/* GCC thinks of fetching as without effect: it leaves out calls of a function that does nothing else. */
-#define HAS_EFFECT __asm__ volatile("")
-
 void fetch_tile(const struct pixels *pixels, const struct place *place, int64_t top, int64_t left)
 {
     const int64_t first_row = place->row + top, first_col = place->col + left;
@@ -81,11 +78,10 @@ void fetch_tile(const struct pixels *pixels, const struct place *place, int64_t 
             const int64_t offset = place->n * pixels->image + row * pixels->row + col * pixels->pixel;
             const char *p = at(pixels->data, offset, pixels->item);
             for (int64_t j = 0; j < bytes; j += CACHE_LINE) {
-                __builtin_prefetch(p + j);
+                fetch_line(p + j);
             }
         }
     }
-    HAS_EFFECT;
 }
 
 void fetch_tile_of_x(const struct grid *grid, const struct place *place)
@@ -99,5 +95,5 @@ bool come_from_memory(const struct grid *grid, int64_t channels_of_y, int64_t gr
 {
     const struct image *x = &grid->x;
     const double of_image = (double)(x->h * x->w) * (double)x->c + (double)(grid->oh * grid->ow) * (double)channels_of_y;
-    return (double)(x->n * groups) * of_image * (double)x->item > FAR_BYTES;
+    return (double)(x->n * groups) * of_image * (double)x->item > MEMORY_BYTES;
 }
