@@ -285,15 +285,13 @@ INLINE void NAME(ask_ahead)(const struct tap_sums *t, const REAL *x, const REAL 
 {
     for (int64_t r = 0; r < t->ahead_rows; r++) {
         const REAL *next = x + t->x_ahead + r * t->x_next;
-        UNROLL for (int j = 0; j < columns; j++, next += t->x_pixel) {
+        for (int j = 0; j < columns; j++, next += t->x_pixel) {
             __builtin_prefetch(next);
         }
     }
-    if (t->ahead_rows) {
-        y += t->y_ahead;
-        UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
-            __builtin_prefetch(y);
-        }
+    y += t->y_ahead;
+    for (int j = 0; j < outputs; j++, y += t->y_pixel) {
+        __builtin_prefetch(y);
     }
 }
 
@@ -303,6 +301,7 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
                                 const int outputs)
 {
     const int columns = (outputs - 1) * stride + taps;
+    const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
         acc[tap] = sums[tap];
@@ -320,7 +319,9 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
             const int64_t col = min64(done, t->cols - outputs);
             const uint64_t exists = NAME(existing)(t->column + col * stride, columns, t->width);
             const REAL *y = y_row + col * t->y_pixel, *x = x_row + col * stride * t->x_pixel;
-            NAME(ask_ahead)(t, x, y, outputs * stride, outputs);
+            if (__builtin_expect(ahead, 0)) {
+                NAME(ask_ahead)(t, x, y, outputs * stride, outputs);
+            }
             UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
                 g[j] = (NAME(vec)){0};
                 if (col + j >= done) {
