@@ -26,6 +26,41 @@ def test_an_array_interface_that_tells_the_truth():
     np.testing.assert_array_equal(arrays.as_array("x", Described(x[:0])), x[:0])
 
 
+class Interface:
+    """Six float64 in a buffer of their own, described with this shape, strides and offset."""
+
+    def __init__(self, shape, strides, offset):
+        self.__array_interface__ = {
+            "shape": shape, "strides": strides, "offset": offset, "typestr": "<f8", "version": 3,
+            "data": bytearray(np.arange(6.0).tobytes()),
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset", "expected"),
+    [
+        ((3, 2), (16, 8), 0, [[0, 1], [2, 3], [4, 5]]),
+        ((3, 2), (-16, 8), 32, [[4, 5], [2, 3], [0, 1]]),
+        ((3, 2), (-16, -8), 40, [[5, 4], [3, 2], [1, 0]]),
+        ((1, 2), (10**6, 8), 32, [[4, 5]]),
+        ((1, 2), (-(10**6), -8), 8, [[1, 0]]),
+        ((1, 1), (8, 8), 40, [[5]]),
+    ],
+)
+def test_an_array_interface_to_the_ends_of_its_memory(shape, strides, offset, expected):
+    np.testing.assert_array_equal(arrays.as_array("x", Interface(shape, strides, offset)), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [((3, 2), (16, 8), 8), ((4, 2), (16, 8), 0), ((3, 3), (16, 8), 0), ((3, 2), (-16, 8), 24), ((3, 2), (-16, 8), 40),
+     ((3, 2), (-16, -8), 32), ((4, 2), (-16, 8), 32), ((1, 1), (8, 8), 48)],
+)  # fmt: skip
+def test_an_array_interface_beyond_its_memory(shape, strides, offset):
+    with pytest.raises(TypeError, match=r"^x: its array interface describes more memory than the 48 bytes it has"):
+        arrays.as_array("x", Interface(shape, strides, offset))
+
+
 @pytest.mark.parametrize("error", [AttributeError, OSError, ValueError])
 def test_a_system_that_does_not_tell_its_memory(error, monkeypatch):
     def refuse(name):
