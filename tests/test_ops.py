@@ -613,3 +613,12 @@ def test_verbose_is_a_line_per_call(value, lines, monkeypatch):
             assert part in report[0]
         operations = ["conv_forward", "conv_grad_x", "conv_grad_kernel", "conv_grad_bias", "im2col"]
         assert [line.split()[1] for line in report] == operations
+
+
+@pytest.mark.parametrize("form", [list, np.array, tuple])
+def test_shapes_in_any_form(form):
+    assert chanconv.conv_output_shape(form([6, 8, 3]), form([3, 2, 3, 5])) == (4, 7, 5)
+    assert chanconv.explain(form([6, 8, 3]), form([3, 2, 3, 5])).x_shape == (6, 8, 3)
+    for argument, shapes in (("x_shape", ([6, -8, 3], [3, 2, 3, 5])), ("kernel_shape", ([6, 8, 3], [3, -2, 3, 5]))):
+        with pytest.raises(ValueError, match=rf"^{argument}: expected sizes of 0 or more"):
+            chanconv.conv_output_shape(*map(form, shapes))
