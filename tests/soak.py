@@ -51,6 +51,10 @@ def in_use():
     return info.uordblks + info.hblkhd
 
 
+THREADS = (1, 2, 3, 8)
+THREADS_BEFORE = len(os.listdir("/proc/self/task"))
+
+
 def held():
     """What the process has, without what is kept for calls that come again."""
     for module in (geometry, ops, activations):
@@ -61,7 +65,9 @@ def held():
     gc.collect()
     with open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    values = in_use(), sys.getallocatedblocks(), resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    # Threads of the library come when they are needed.
+    threads = max(len(os.listdir("/proc/self/task")), THREADS_BEFORE + max(THREADS) - 1)
+    values = in_use(), sys.getallocatedblocks(), resident, len(os.listdir("/proc/self/fd")), threads
     return dict(zip(GROWTH, values, strict=True))
 
 
@@ -295,19 +301,21 @@ def main():
     options = parser.parse_args()
     rng, counts, start = random.Random(options.seed), dict.fromkeys(CHECKS, 0), time.monotonic()
     print(f"seed {options.seed}, instruction sets {', '.join(_chanconv.isa_available())}", flush=True)
-    before, look = None, 0
+    settled, before, look = min(60, options.seconds / 2), None, 0
+    for check in CHECKS:  # modules and kept memory that are not there before the first call
+        check(rng)
     while (elapsed := time.monotonic() - start) < options.seconds:
-        chanconv.set_num_threads(rng.choice((1, 2, 3, 8)))
+        chanconv.set_num_threads(rng.choice(THREADS))
         _chanconv.set_isa(rng.choice(_chanconv.isa_available()))
         check = rng.choices(list(CHECKS), CHECKS.values())[0]
         check(rng)
         counts[check] += 1
         if elapsed > look:
-            before = held() if elapsed < min(60, options.seconds / 2) else before
+            before = before if before and elapsed > settled else held()
             assert not (found := grown(before)), f"the process has grown: {found}"
             more = (held()["bytes in use"] - before["bytes in use"]) / 2**20
             print(f"{elapsed:.0f} s: {sum(counts.values())} checks, {more:.1f} MiB more in use", flush=True)
-            look += max(options.seconds / 12, 10)
+            look += 10 if elapsed < settled else max(options.seconds / 12, 10)
     assert not (found := grown(before)), f"the process has grown: {found}"
     print(", ".join(f"{number} {check.__name__[6:]}" for check, number in counts.items()))
 
