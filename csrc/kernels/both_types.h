@@ -14,6 +14,7 @@
  *   MM_SCALEF    defined where one of them multiplies by a power of 2
  *   MM_BLENDV    defined where one of them selects by a mask
  *   MM_MASKED    defined where they load and store parts of vectors
+ *   SMALL        defined where size counts more than speed: of kernels for certain taps only the most usual
  */
 #include <float.h>
 #include <math.h>
@@ -54,14 +55,25 @@
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
 /* Vectors of an activation that are computed at once; with 16 registers too, though not all fit. */
+#if defined(SMALL)
+#define STEP 1
+#else
 #define STEP 4
+#endif
 
 /* Lets GCC mix the instructions of vectors that are computed at once, before it gives them registers. Else they come one
  * vector after the other, and so many wait for the ones before them that the processor's queues are full. */
-#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(SMALL)
 #define INTERLEAVED __attribute__((optimize("schedule-insns", "sched-pressure")))
 #else
 #define INTERLEAVED
+#endif
+
+/* For loops over elements that are left to the compiler's vectoriser, which GCC lets rest at -O2. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(SMALL)
+#define LOOPS __attribute__((optimize("O3")))
+#else
+#define LOOPS
 #endif
 
 /* Keeps a number or an address in a register of its own. Not volatile, which would hold up the instructions around it. */

@@ -203,11 +203,15 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
 }
 
 /* S(taps, stride, outputs) for neighbouring taps, L(outputs) for many of them, A(outputs) for any. */
+#if defined(SMALL)
+#define STRIPS(S, L, A) S(3, 1, 4) L(4) A(4) A(1)
+#else
 #define STRIPS(S, L, A)                                                                                    \
     S(3, 1, 14) S(3, 1, 8) S(3, 1, 7) S(3, 1, 4) S(3, 2, 8) S(3, 2, 7) S(3, 2, 4)                          \
     S(5, 1, 8) S(5, 1, 7) S(5, 1, 4) S(5, 2, 8) S(5, 2, 7) S(5, 2, 4)                                      \
     S(7, 1, 8) S(7, 1, 7) S(7, 1, 4) S(7, 2, 7) S(7, 2, 4)                                                 \
     L(8) L(7) L(4) A(8) A(4) A(2) A(1)
+#endif
 
 #define DEFINE_STRIP(taps, stride, outputs)                                                   \
     TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
@@ -232,7 +236,9 @@ STRIPS(DEFINE_STRIP, DEFINE_LONG_STRIP, DEFINE_ANY_STRIP)
 static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LONG_STRIP, TABLE_ANY_STRIP){0}};
 
 /* T(taps, stride, outputs) */
-#if REGISTERS == 32
+#if defined(SMALL)
+#define SPREADS(T) T(3, 2, 8)
+#elif REGISTERS == 32
 #define SPREADS(T) T(2, 2, 16) T(3, 2, 16) T(4, 2, 16) T(5, 2, 16) T(7, 2, 16) SPREADS_8(T)
 #else
 #define SPREADS(T) SPREADS_8(T)
@@ -302,6 +308,7 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
 {
     const int columns = (outputs - 1) * stride + taps;
     const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
+    const bool twice = rows * taps > 15; /* a copy without tests pays where registers are short */
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
         acc[tap] = sums[tap];
@@ -328,7 +335,7 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
                     g[j] = *(const NAME(vec) *)y;
                 }
             }
-            if (meets == (one << rows) - 1 && exists == (one << columns) - 1) {
+            if (twice && meets == (one << rows) - 1 && exists == (one << columns) - 1) {
                 UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
                     NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, true, taps, stride, outputs);
                 }
@@ -392,11 +399,18 @@ INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
     }
 }
 
-/* S(rows, taps, stride, outputs) for neighbouring taps, A(taps) for any. */
+/* S(rows, taps, stride, outputs) for neighbouring taps, A(taps) for any. What 16 registers do not hold takes up to twice
+ * the time. */
+#if defined(SMALL)
+#define TAP_SUMS(S, A) S(3, 3, 1, 4) A(4)
+#elif REGISTERS == 32
 #define TAP_SUMS(S, A) \
-    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(2, 5, 1, 7) S(3, 5, 1, 7) S(2, 5, 1, 4) S(3, 5, 1, 4) \
-    S(2, 5, 2, 4) S(3, 5, 2, 4) S(2, 7, 1, 7) S(3, 7, 1, 7) S(1, 7, 1, 4) S(2, 7, 1, 4) S(2, 7, 2, 4) S(3, 7, 2, 4) \
-    A(9) A(4)
+    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) S(3, 5, 2, 4) S(3, 7, 1, 7) \
+    S(1, 7, 1, 4) S(3, 7, 2, 4) A(9) A(4)
+#else
+#define TAP_SUMS(S, A) \
+    S(3, 3, 1, 4) S(3, 3, 2, 4) S(2, 5, 1, 4) S(2, 5, 2, 4) S(1, 7, 1, 7) S(1, 7, 1, 4) S(1, 7, 2, 4) A(9) A(4)
+#endif
 
 #define DEFINE_TAP_SUMS(rows, taps, stride, outputs)                                                             \
     TARGET static void NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t)           \
@@ -593,8 +607,8 @@ TARGET static void NAME(repeat_channels)(int64_t pixels, int64_t width, int64_t 
     }
 }
 
-TARGET static void NAME(sum_channels)(int64_t pixels, int64_t channels, int64_t times, const void *src_,
-                                      const void *bias_, void *dst_, int64_t dst_pixel)
+LOOPS TARGET static void NAME(sum_channels)(int64_t pixels, int64_t channels, int64_t times, const void *src_,
+                                            const void *bias_, void *dst_, int64_t dst_pixel)
 {
     const REAL *src = src_, *bias = bias_;
     REAL *dst = dst_;

@@ -41,8 +41,9 @@ INLINE void NAME(dot_step)(const REAL *a, int64_t a_row, const REAL *b, const NA
 {
     NAME(vec) w[DOT_COLUMNS];
     UNROLL for (int k = 0; k < columns; k++) {
-        w[k] = *(const NAME(vec) *)(b + k * NAME(VL));
-        PIN(w[k]);
+        NAME(vec) v = *(const NAME(vec) *)(b + k * NAME(VL));
+        PIN(v);
+        w[k] = v;
     }
     UNROLL for (int i = 0; i < rows; i++) {
         NAME(vec) v = *(const NAME(vec) *)(a + i * a_row);
@@ -56,14 +57,10 @@ INLINE void NAME(dot_step)(const REAL *a, int64_t a_row, const REAL *b, const NA
     }
 }
 
-/* Writes sums[0 .. rows * columns) to C. */
-INLINE void NAME(dot_store)(const struct tile *t, const REAL *sums, const int rows, const int columns)
+/* Adds sums[0 .. rows * columns) and a bias to C, or puts them there. */
+INLINE void NAME(dot_rows)(const struct tile *t, const REAL *sums, int rows, const int columns)
 {
     REAL *c = t->c;
-    if (t->c_row == columns && !t->bias && !t->accumulate) {
-        memcpy(c, sums, (size_t)(rows * columns) * sizeof(REAL));
-        return;
-    }
     for (int i = 0; i < rows; i++, c += t->c_row) {
         UNROLL for (int k = 0; k < columns; k++) {
             const REAL sum = sums[i * columns + k] + (t->bias ? ((const REAL *)t->bias)[k] : 0);
@@ -72,15 +69,31 @@ INLINE void NAME(dot_store)(const struct tile *t, const REAL *sums, const int ro
     }
 }
 
+/* One function for all tiles, as every one would be twice as long with it. */
+TARGET static __attribute__((noinline)) void NAME(dot_store)(const struct tile *t, const REAL *sums, int rows,
+                                                             int columns)
+{
+    if (columns == 1) {
+        NAME(dot_rows)(t, sums, rows, 1);
+    } else if (columns == 2) {
+        NAME(dot_rows)(t, sums, rows, 2);
+    } else if (columns == 3) {
+        NAME(dot_rows)(t, sums, rows, 3);
+    } else {
+        NAME(dot_rows)(t, sums, rows, 4);
+    }
+}
+
 INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
 {
     enum { SUMS = DOT_SUMS + 4 };
     const int64_t a_row = t->a_row, tail = t->length % NAME(VL), whole = t->length - tail;
     NAME(vec) acc[SUMS];
-    NAME(ivec) mask = {0};
-    for (int64_t i = NAME(VL) - tail; i < NAME(VL); i++) {
-        mask[i] = -1;
+    NAME(ivec) mask;
+    UNROLL for (int i = 0; i < NAME(VL); i++) {
+        mask[i] = i;
     }
+    mask = mask >= (BITS)(NAME(VL) - tail);
     UNROLL for (int i = 0; i < rows * columns; i++) {
         acc[i] = (NAME(vec)){0};
     }
@@ -91,7 +104,9 @@ INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
             NAME(dot_step)(a, a_row, b, NULL, acc, rows, columns);
         }
         if (tail) {
-            NAME(dot_step)(a - NAME(VL) + tail, a_row, b, &mask, acc, rows, columns);
+            a += tail - NAME(VL);
+            PIN_SCALAR(a);
+            NAME(dot_step)(a, a_row, b, &mask, acc, rows, columns);
         }
     }
     _Alignas(CACHE_LINE) REAL sums[SUMS];
@@ -105,11 +120,18 @@ INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
         }
         NAME(fold4)(part, sums + i);
     }
-    NAME(dot_store)(t, sums, rows, columns);
+    if (t->c_row == columns && !t->bias && !t->accumulate) {
+        memcpy(t->c, sums, (size_t)(rows * columns) * sizeof(REAL));
+    } else {
+        NAME(dot_store)(t, sums, rows, columns);
+    }
 }
 
 /* D(rows, columns) for every number of rows up to the tallest. */
-#if REGISTERS == 32
+#if defined(SMALL)
+#define DOTS(D) ROWS_4(D, 1) ROWS_3(D, 2) D(1, 3) D(2, 3) D(1, 4) D(2, 4)
+#define TALLEST_DOT {0, 4, 3, 2, 2}
+#elif REGISTERS == 32
 #define DOTS(D) ROWS_14(D, 1) ROWS_12(D, 2) ROWS_8(D, 3) ROWS_6(D, 4)
 #define TALLEST_DOT {0, 14, 12, 8, 6}
 #else

@@ -389,8 +389,8 @@ INLINE void NAME(fft_load_part)(int64_t rows, int64_t panels, const struct fft_s
     }
 }
 
-TARGET static void NAME(fft_load)(int64_t rows, int64_t panels, const struct fft_source from[2], void *tile,
-                                  int64_t panel)
+LOOPS TARGET static void NAME(fft_load)(int64_t rows, int64_t panels, const struct fft_source from[2], void *tile,
+                                        int64_t panel)
 {
     NAME(fft_load_part)(rows, panels, &from[0], tile, panel);
     NAME(fft_load_part)(rows, panels, &from[1], (REAL *)tile + NAME(VL), panel);

@@ -18,7 +18,8 @@
     }
 
 /* Part of a tile, by way of memory: one function for all tiles, as every one would be several times as long with it. */
-TARGET static __attribute__((noinline)) void NAME(put_part)(const struct tile *t, int rows, NAME(vec) (*part)[NV_MAX])
+LOOPS TARGET static __attribute__((noinline)) void NAME(put_part)(const struct tile *t, int rows,
+                                                                  NAME(vec) (*part)[NV_MAX])
 {
     for (int i = 0; i < rows; i++) {
         REAL *c = (REAL *)t->c + i * t->c_row;
@@ -78,31 +79,38 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             }
         }
     }
-    if (t->columns == vectors * NAME(VL)) {
+    const bool whole = t->columns == vectors * NAME(VL);
+    NAME(vec) part[MR_MAX][NV_MAX];
+    if (whole && t->accumulate) {
         UNROLL for (int i = 0; i < rows; i++) {
             UNROLL for (int j = 0; j < vectors; j++) {
-                NAME(vec) *c = (NAME(vec) *)((REAL *)t->c + i * t->c_row + j * NAME(VL));
-                if (t->accumulate) {
-                    acc[i][j] += *c;
-                }
-                *c = acc[i][j];
+                acc[i][j] += *(const NAME(vec) *)((const REAL *)t->c + i * t->c_row + j * NAME(VL));
             }
         }
-        return;
     }
-    NAME(vec) part[MR_MAX][NV_MAX];
-    UNROLL for (int i = 0; i < rows; i++) {
+    REAL *c = whole ? t->c : part;
+    const int64_t c_row = whole ? t->c_row : NV_MAX * NAME(VL);
+    UNROLL for (int i = 0; i < rows; i++, c += c_row) {
         UNROLL for (int j = 0; j < vectors; j++) {
-            part[i][j] = acc[i][j];
+            *(NAME(vec) *)(c + j * NAME(VL)) = acc[i][j];
         }
     }
-    NAME(put_part)(t, rows, part);
+    if (!whole) {
+        NAME(put_part)(t, rows, part);
+    }
 }
 
-#define DEFINE_TILE(rows, vectors)                                       \
-    TARGET static void NAME(tile_##rows##x##vectors)(const struct tile *t) \
-    {                                                                    \
-        NAME(tile)(t, rows, vectors);                                    \
+/* With few registers GCC's -O2 moves sums from one to another in some tiles. */
+#if REGISTERS == 16
+#define TILE_LOOPS LOOPS
+#else
+#define TILE_LOOPS
+#endif
+#define DEFINE_TILE(rows, vectors)                                                    \
+    TILE_LOOPS TARGET static void NAME(tile_##rows##x##vectors)(const struct tile *t) \
+    {                                                                                 \
+        NAME(tile)(t, rows, vectors);                                                 \
     }
 TILES(DEFINE_TILE)
 #undef DEFINE_TILE
+#undef TILE_LOOPS

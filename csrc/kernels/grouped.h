@@ -299,9 +299,14 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
 #else
 #define STRIPS(S, A, n) S(n, 3, 1, 10) S(n, 3, 1, 7) S(n, 3, 2, 10) S(n, 3, 2, 7) A(n, 10)
 #endif
+#if defined(SMALL)
+#define ALL_STRIPS(S, A, n) A(n, 4) A(n, 1)
+#define SUMS(T, n) T(n, 0)
+#else
 #define ALL_STRIPS(S, A, n) \
     STRIPS(S, A, n) S(n, 3, 1, 4) S(n, 3, 2, 4) A(n, 7) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 3) T(n, 0)
+#endif
 #if LANES == 16
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4) list(__VA_ARGS__, 8) list(__VA_ARGS__, 16)
 #elif LANES == 8
@@ -370,7 +375,7 @@ INLINE REAL NAME(turn_group)(REAL *dst, int64_t n, const REAL *src, int64_t src_
     return zero;
 }
 
-TARGET static bool NAME(turn_groups)(void *dst, int64_t n, const void *src, int64_t src_col)
+LOOPS TARGET static bool NAME(turn_groups)(void *dst, int64_t n, const void *src, int64_t src_col)
 {
     NAME(vec4) zeros[4] = {{0}};
     REAL zero = 0;

@@ -132,8 +132,8 @@ INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_
     return sum[0] + sum[1] + sum[2] + sum[3] + zero == 0;
 }
 
-TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns,
-                              int64_t src_row, int64_t src_col)
+LOOPS TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns,
+                                    int64_t src_row, int64_t src_col)
 {
     return src_col == 1 ? NAME(pack_rows)(dst, width, src, rows, columns, src_row)
                         : NAME(pack_columns)(dst, width, src, rows, columns, src_row, src_col);
@@ -164,7 +164,7 @@ INLINE void NAME(gather_runs)(const struct patches *t, const bool halves)
     }
 }
 
-TARGET static void NAME(gather)(const struct patches *t)
+LOOPS TARGET static void NAME(gather)(const struct patches *t)
 {
     if (t->length <= NAME(VL) / 2) {
         NAME(gather_runs)(t, true);
@@ -206,8 +206,8 @@ INLINE int64_t NAME(put_columns)(REAL *dst, int64_t dst_row, const REAL *src, in
     return i;
 }
 
-TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
-                             int64_t columns, const void *bias_)
+LOOPS TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
+                                   int64_t columns, const void *bias_)
 {
     const REAL *src = src_, *bias = bias_;
     REAL *dst = dst_;
@@ -258,7 +258,7 @@ TARGET static void NAME(overlay)(const struct overlay *t)
     }
 }
 
-TARGET static bool NAME(finite)(int64_t count, const void *src_)
+LOOPS TARGET static bool NAME(finite)(int64_t count, const void *src_)
 {
     const REAL *src = src_;
     NAME(vec) zeros = {0};
@@ -273,7 +273,7 @@ TARGET static bool NAME(finite)(int64_t count, const void *src_)
     return NAME(all_finite)(zeros) && zero == 0;
 }
 
-TARGET static void NAME(add)(int64_t count, const void *src_, void *dst_)
+LOOPS TARGET static void NAME(add)(int64_t count, const void *src_, void *dst_)
 {
     const REAL *src = src_;
     REAL *dst = dst_;

@@ -171,7 +171,9 @@ INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const i
 }
 
 /* W(rows of taps, taps, vectors), the widest first. With more taps than 3 x 3 there are not enough registers. */
-#if REGISTERS == 32
+#if defined(SMALL)
+#define PLANE_WALKS(W)
+#elif REGISTERS == 32
 #define PLANE_WALKS(W) W(3, 3, 4) W(3, 3, 1)
 #else
 #define PLANE_WALKS(W) W(3, 3, 2) W(3, 3, 1)
@@ -199,7 +201,9 @@ static const struct plane_walk NAME(plane_walks)[] = {PLANE_WALKS(TABLE_PLANE_WA
 
 /* T(rows, vectors), of one width the tallest first; one vector, for the sides, with as many rows as the
  * others. 24 accumulators, 4 vectors of x and a tap fit 32 registers. */
-#if REGISTERS == 32
+#if defined(SMALL)
+#define PLANE_TILES(T) T(3, 2) T(1, 2) T(3, 1) T(1, 1)
+#elif REGISTERS == 32
 #define PLANE_TILES(T) \
     T(1, 8) T(6, 4) T(4, 4) T(3, 4) T(2, 4) T(1, 4) T(6, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) \
     T(6, 1) T(4, 1) T(3, 1) T(2, 1) T(1, 1)
@@ -273,7 +277,9 @@ INLINE void NAME(plane_sums)(const struct plane_sums *t, const int rows, const i
 }
 
 /* S(rows, taps). */
-#if REGISTERS == 32
+#if defined(SMALL)
+#define PLANE_SUMS(S) S(3, 3)
+#elif REGISTERS == 32
 #define PLANE_SUMS(S) S(3, 3) S(4, 4) S(4, 5)
 #else
 #define PLANE_SUMS(S) S(3, 3) S(2, 4) S(2, 5)
@@ -295,8 +301,8 @@ static const struct plane_sums_kernel NAME(plane_sums_kernels)[] = {PLANE_SUMS(T
 
 /* ---- Pixels apart ------------------------------------------------------------------------------------------------ */
 
-TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void *src_, int64_t src_pixel, void *dst_,
-                                     int64_t dst_pixel)
+LOOPS TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void *src_, int64_t src_pixel,
+                                           void *dst_, int64_t dst_pixel)
 {
     const REAL *src = src_;
     REAL *dst = dst_;

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -39,6 +40,19 @@ def test_files_of_the_sdist(built):
     assert not {name for name in sources if name not in names and not name.startswith(".") and (ROOT / name).exists()}
     assert not {name for name in names if name.endswith((".so", ".o", ".a", ".pyc", "_chanconv.c"))}
     assert not {name for name in names if name.startswith(("chanconv/include", "chanconv/lib/", "chanconv/share"))}
+
+
+# A tenth above what GCC 12 makes of it. The library is in it twice: in the extension module, and as libchanconv.a.
+WHEEL_BYTES, INSTALLED_BYTES = 1_850_000, 4_750_000
+
+
+def test_size(wheel):
+    """[38] A wheel that grows by a tenth does so on purpose."""
+    if not wheel.name.endswith("linux_x86_64.whl") or "gcc" not in (sysconfig.get_config_var("CC") or ""):
+        pytest.skip("measured with GCC, for Linux on x86-64")
+    entries = zipfile.ZipFile(wheel).infolist()
+    assert wheel.stat().st_size < WHEEL_BYTES, sorted((entry.compress_size, entry.filename) for entry in entries)[-5:]
+    assert sum(entry.file_size for entry in entries) < INSTALLED_BYTES
 
 
 def test_tag(wheel):
