@@ -333,8 +333,8 @@ INLINE void NAME(fft_transpose_block)(const NAME(vec) *src, NAME(vec) *dst)
 #undef LOWER
 #undef UPPER
 
-TARGET static void NAME(fft_transpose)(int64_t blocks, const void *src_, int64_t src_block, void *dst_,
-                                       int64_t dst_block)
+LOOPS TARGET static void NAME(fft_transpose)(int64_t blocks, const void *src_, int64_t src_block, void *dst_,
+                                             int64_t dst_block)
 {
     const REAL *src = src_;
     REAL *dst = dst_;
@@ -420,7 +420,8 @@ INLINE NAME(vec) NAME(fft_store_part)(const struct fft_target *to, REAL scale, R
     return zeros;
 }
 
-TARGET static bool NAME(fft_store)(const struct fft_target to[2], int64_t points, const void *bias_, const void *panel)
+LOOPS TARGET static bool NAME(fft_store)(const struct fft_target to[2], int64_t points, const void *bias_,
+                                         const void *panel)
 {
     const REAL bias = bias_ ? *(const REAL *)bias_ : 0, scale = (REAL)1 / (REAL)points;
     return NAME(all_finite)(NAME(fft_store_part)(&to[0], scale, bias, panel) +

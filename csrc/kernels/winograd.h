@@ -168,8 +168,8 @@ INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t 
     return sum;
 }
 
-TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
-                                         int64_t width, void *u_, int64_t plane)
+LOOPS TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
+                                               int64_t width, void *u_, int64_t plane)
 {
     const REAL *kernel = kernel_;
     REAL *u = u_;
