@@ -169,12 +169,13 @@ static bool in_place(const struct streams *s)
     return false;
 }
 
-/* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines. Where inputs stay
- * as they are, what lacks is whole runs too: with elements that are computed twice. */
+/* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines, or of whole runs
+ * that are shorter. Where inputs stay as they are, what lacks is whole runs too: with elements that are computed twice. */
 static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
     enum { MANY = 16 };
-    const int64_t lacking = (int64_t)(-(uintptr_t)s.out[0] % CACHE_LINE / k->item);
+    const uintptr_t line = (uintptr_t)min64(CACHE_LINE, k->run * (int64_t)k->item);
+    const int64_t lacking = (int64_t)(-(uintptr_t)s.out[0] % line / k->item);
     const int64_t head = count < MANY * k->run ? 0 : lacking, runs = (count - head) / k->run;
     const int64_t rest = count - head - runs * k->run;
     const bool twice = count >= k->run && !in_place(&s);

@@ -188,9 +188,10 @@ INLINE void NAME(log_softmax_column_backward)(const struct NAME(walk) *w, const 
 /* The sum of g, or of g y if `weighted`: in several sums, which do not wait for each other. */
 INLINE VEC NAME(column_total)(const struct NAME(walk) *w, const REAL *g, const REAL *y, const bool weighted)
 {
-    VEC sums[STEP] = {{0}};
-    for (int64_t i = 0; i < w->vectors; i += STEP) {
-        UNROLL for (int j = 0; j < STEP; j++) {
+    enum { SUMS = 4 };
+    VEC sums[SUMS] = {{0}};
+    for (int64_t i = 0; i < w->vectors; i += SUMS) {
+        UNROLL for (int j = 0; j < SUMS; j++) {
             if (i + j < w->vectors) {
                 const VEC gi = NAME(load_step)(w, i + j, g, (VEC){0});
                 sums[j] += weighted ? (VEC)(gi * NAME(load_step)(w, i + j, y, (VEC){0})) : gi;
