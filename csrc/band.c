@@ -33,15 +33,25 @@ static inline void copy_bytes(char *dst, const char *src, int64_t bytes)
     memcpy(dst + bytes - STEP, src + bytes - STEP, STEP);
 }
 
+static inline void copy_each(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t count,
+                             int64_t bytes)
+{
+    for (int64_t i = 0; i < count; i++, dst += dst_pitch, src += src_pitch) {
+        memcpy(dst, src, (size_t)bytes);
+    }
+}
+
 /* `count` pixels of `bytes` bytes, from src to dst at their pitches in bytes. */
 static void copy_pixels(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t count, int64_t bytes)
 {
     if (dst_pitch == bytes && src_pitch == bytes) {
         copy_bytes(dst, src, count * bytes);
-        return;
-    }
-    for (int64_t i = 0; i < count; i++, dst += dst_pitch, src += src_pitch) {
-        memcpy(dst, src, (size_t)bytes);
+    } else if (bytes == 4) { /* planes: without a call for each pixel */
+        copy_each(dst, dst_pitch, src, src_pitch, count, 4);
+    } else if (bytes == 8) {
+        copy_each(dst, dst_pitch, src, src_pitch, count, 8);
+    } else {
+        copy_each(dst, dst_pitch, src, src_pitch, count, bytes);
     }
 }
 

@@ -17,6 +17,9 @@ enum { SPAN_PIXELS = 4 };
  * often by a power of 2, so that few of them find room in the second-level cache. */
 enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 
+/* A far output is waited for when it is written, if the reduction has no more than so many steps. */
+enum { FAR_STEPS = 56 };
+
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
 
@@ -105,17 +108,18 @@ static void flatten(struct correlation *c)
 
 /* ---- Few columns ---- */
 
-/* With columns across the vector a tile one vector wide runs at about 3/4 of the others' speed; with the reduction
- * across it the lanes of every sum have to be added up. */
+/* With columns across the vector a tile one vector wide runs at about 4/5 of the others' speed; with the reduction
+ * across it every vector of x is used for few sums, and the lanes of each have to be added up. */
 static double columns_cost(const struct correlation *c)
 {
-    const double tile = c->k > c->kernels->vl ? 1 : 1.3;
+    const double tile = c->k > c->kernels->vl ? 1 : 1.2;
     return tile * (double)(c->taps[0] * c->taps[1] * c->x.c * ceil_div(c->k, c->kernels->vl));
 }
 
 static double dot_cost(const struct correlation *c)
 {
-    return (double)c->k * (1.1 * (double)(c->taps[0] * c->taps[1] * ceil_div(c->x.c, c->kernels->vl)) + 6);
+    const double panel = 0.85 + 0.25 * (double)min64(ceil_div(c->k, DOT_COLUMNS), 3); /* each reads all of x */
+    return (double)c->k * (panel * (double)(c->taps[0] * c->taps[1] * ceil_div(c->x.c, c->kernels->vl)) + 5);
 }
 
 static bool prefers_dot(const struct correlation *c)
@@ -323,6 +327,8 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     job.pointwise = takes_groups_in_turn(c);
     plan_columns(&job);
     plan_runs(&job);
+    job.far = (double)(c->x.n * c->groups) * (double)(c->oh * c->ow) * (double)c->k * (double)c->x.item >= FAR_BYTES &&
+              reduction(&job) <= FAR_STEPS;
     fit_block(&job);
     spread(&job);
     const struct window window = window_of(c, 0, job.rows, 0, job.cols);

@@ -446,7 +446,7 @@ static const char *decline(const struct geometry *geometry, chanconv_pass pass)
     if (g->precision == CHANCONV_STRICT) {
         return "the precision is strict";
     }
-    if (g->algorithm == CHANCONV_AUTO && g->kh * g->kw < 25) {
+    if (g->algorithm == CHANCONV_AUTO && g->kh * g->kw < 49) {
         return "direct is faster for kernels of this size"; /* without searching a grid */
     }
     const struct fft_grid grid = grid_of(g, pass);

@@ -52,16 +52,6 @@ struct phase {
     int64_t first, outputs, dilation, origin;
 };
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        const int64_t r = a % b;
-        a = b;
-        b = r;
-    }
-    return a;
-}
-
 /* Residues that have taps at all: r0 = 0 .. phases - 1 (later taps repeat them). */
 static int64_t phases(const struct geometry *g, int axis)
 {
@@ -104,19 +94,36 @@ static struct correlation phase_correlation(const struct geometry *g, const stru
     };
 }
 
-/* Cells that no tap reaches: the empty sum, plus bias. */
+/* One pixel of `bytes` bytes, `count` times in a row of memory: what is there already is copied, again and again. */
+static void repeat_pixel(char *dst, const void *pixel, int64_t bytes, int64_t count)
+{
+    memcpy(dst, pixel, (size_t)bytes);
+    for (int64_t done = 1, more; done < count; done += more) {
+        more = min64(done, count - done);
+        memcpy(dst + done * bytes, dst, (size_t)(more * bytes));
+    }
+}
+
+/* A row of cells that no tap reaches: the empty sum, plus bias. */
+static void fill_row(const struct geometry *g, const struct target *target, char *row, const void *bias)
+{
+    const bool dense = target->pixel == g->c;
+    const int64_t bytes = g->c * (int64_t)g->item, step = dense ? target->size[1] : 1;
+    for (int64_t j = 0; j < target->size[1]; j += step) {
+        char *pixel = at(row, j * target->pixel, g->item);
+        if (bias) {
+            repeat_pixel(pixel, bias, bytes, step);
+        } else {
+            memset(pixel, 0, (size_t)(step * bytes));
+        }
+    }
+}
+
 static void fill(const struct geometry *g, const struct target *target, const void *bias)
 {
     for (int64_t i = 0; i < g->n * target->size[0]; i++) {
-        char *row = at(target->x, i / target->size[0] * target->image + i % target->size[0] * target->row, g->item);
-        for (int64_t j = 0; j < target->size[1]; j++) {
-            char *pixel = at(row, j * target->pixel, g->item);
-            if (bias) {
-                memcpy(pixel, bias, (size_t)g->c * g->item);
-            } else {
-                memset(pixel, 0, (size_t)g->c * g->item);
-            }
-        }
+        const int64_t offset = i / target->size[0] * target->image + i % target->size[0] * target->row;
+        fill_row(g, target, at(target->x, offset, g->item), bias);
     }
 }
 

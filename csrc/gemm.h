@@ -205,6 +205,9 @@ chanconv_status kernel_gradient(chanconv_context *context, const struct geometry
                                 const void *x, void *grad_kernel);
 int64_t kernel_gradient_bytes(const struct geometry *geometry, int threads);
 
+/* What it takes for an output pixel, in multiplications and additions of vectors. */
+double kernel_gradient_cost(const struct geometry *geometry);
+
 /* The same for few kernels (narrow_gradient.c). */
 bool prefers_narrow_gradient(const struct geometry *geometry);
 chanconv_status narrow_gradient(chanconv_context *context, const struct geometry *geometry, const void *grad_y,

@@ -23,6 +23,7 @@
 static inline int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; } /* a >= 0, b > 0 */
+static inline int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
 
 /* An address `count` elements of `item` bytes after p; p may be NULL if count is 0. */
 static inline void *at(const void *p, int64_t count, size_t item)
@@ -103,6 +104,7 @@ struct tile {
     bool accumulate;    /* add to C */
     const void *ahead;  /* what is read later: fetched by tiles of several vectors, a line a step; or NULL */
     int64_t ahead_row;  /* bytes from the line of one step to that of the next */
+    bool fetch;         /* C is far away: the places of tiles to come, as rows i >= MR, are loaded meanwhile */
 };
 typedef void tile_fn(const struct tile *tile);
 
@@ -346,6 +348,8 @@ struct kernels {
     bool (*pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns, int64_t src_row,
                  int64_t src_col);
     void (*gather)(const struct patches *patches);
+    /* dst[i * dst_row + m] = src[m * src_col + i] for i < rows, m < columns. */
+    void (*turn)(void *dst, int64_t dst_row, const void *src, int64_t src_col, int64_t rows, int64_t columns);
     /* dst[i * dst_row + m] = src[m * src_row + i] + bias[m] for i < rows, m < columns; bias may be NULL. */
     void (*put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows, int64_t columns,
                 const void *bias);

@@ -4,12 +4,14 @@
  *     grad_kernel[r][s][c][k] = sum over pixels of x[pixel + (r, s)][c] * grad_y[pixel][k].
  * Channels of a pixel are contiguous in x, and so are those of grad_y: a register tile reads both as they lie, pixel after
  * pixel, and nothing is turned over in memory. A row of taps is one run of x where taps are next to each other, so that
- * kernels with few channels still fill tiles.
+ * kernels with few channels still fill tiles. With few kernels the result is computed turned over: channels lie across the
+ * vector, and the rows of a tile are kernels.
  *
  * A part of grad_kernel that fits the second-level cache takes the sums over all blocks of pixels before the next part. The
  * order of a sum follows from the blocks and the splits, which follow from the shape: never from the parts or the number of
  * threads.
  */
+#include <math.h>
 #include <string.h>
 
 #include "gemm.h"
@@ -27,6 +29,9 @@ enum { PART_CHANNELS = 512 };
  * not share one; but not where its pixels lie a multiple of 4 KiB apart. */
 enum { ROWS_IN_PLACE = 48 };
 
+/* The most that a result takes, with all partial sums, to be computed turned over. */
+enum { TURNED_BYTES = 4 * 1024 * 1024 };
+
 struct job {
     struct geometry g;
     const struct kernels *kernels;
@@ -34,18 +39,55 @@ struct job {
     const void *grad_y;
     void *grad_kernel;
     int64_t column;               /* from one output column to the next in x, if not stride[1] pixels; else 0 */
+    bool turned;                  /* rows of tiles are kernels, columns run along a run: [k][run][row] */
     bool copy, merged, y_in_place;
     bool clip;                    /* taps on rows of padding are left out, and where runs are single taps those on columns */
     int64_t runs, run_rows;       /* rows of grad_kernel: runs of so many, contiguous in x */
     int64_t runs_in_row;          /* of taps */
     int64_t images, rows, cols;   /* of a block */
     int64_t image_blocks, row_blocks, col_blocks;
-    int64_t panels;               /* of columns of grad_kernel */
+    int64_t panels;               /* of columns of grad_kernel; when turned, tiles that have all kernels together */
     int64_t splits;
     int64_t run_parts, row_parts, panel_parts; /* parts of grad_kernel: several runs, or some rows of one */
     int64_t band_elements, panel_elements;
-    void *partial, *scratch;      /* splits 1, 2, ...; bands and panels of each lane */
+    void *partial, *scratch;      /* splits 1, 2, ..., when turned all of them; bands and panels of each lane */
 };
+
+/* ---- Choice ------------------------------------------------------------------------------------------------------ */
+
+static int64_t sums_of(const struct geometry *g) { return g->kh * g->kw * g->cg * g->k; }
+
+/* Multiply-adds on vectors for an output and one run. A tile one vector wide waits for loads, tiles of few rows for
+ * additions and, unless they find grad_y in whole vectors, for its copy. */
+static double columns_cost(const struct geometry *g, int64_t run, int64_t vl)
+{
+    const int64_t least = g->kg % vl ? 8 : 6;
+    return (g->kg > vl ? 1 : 1.3) * (double)(max64(run, least) * ceil_div(g->kg, vl));
+}
+
+/* The result is turned back in the end. */
+static double turned_cost(const struct geometry *g, int64_t run, int64_t vl)
+{
+    const double back = 0.7 * (double)(g->kg * run) / (double)(g->oh * g->ow);
+    return (run > vl ? 1.1 : 1.4) * (double)(max64(g->kg, 2) * ceil_div(run, vl)) + back;
+}
+
+/* What lies next to each other in x, and how often. */
+static int64_t length_of_run(const struct geometry *g) { return g->dilation[1] == 1 ? g->kw * g->cg : g->cg; }
+
+double kernel_gradient_cost(const struct geometry *g)
+{
+    const int64_t run = length_of_run(g), vl = kernels_for(g->dtype)->vl;
+    return (double)(g->kh * g->kw * g->cg / run) * fmin(columns_cost(g, run, vl), turned_cost(g, run, vl));
+}
+
+/* By the geometry of a call, before images are made one. */
+static bool prefers_turned(const struct geometry *g)
+{
+    const int64_t run = length_of_run(g), vl = kernels_for(g->dtype)->vl;
+    return g->x_pixel >= g->cg && /* not so for the gradient of the bias, whose x is 1 everywhere */
+           sums_of(g) * (int64_t)g->item <= TURNED_BYTES && turned_cost(g, run, vl) < columns_cost(g, run, vl);
+}
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------------- */
 
@@ -151,13 +193,14 @@ static void plan_runs(struct job *job, bool clip)
     const struct window all = window_of(g, &taps, 0, g->oh, 0, g->ow);
     const bool dense = g->x_pixel == g->cg, aliased = g->x_pixel * (int64_t)g->item % 4096 == 0;
     const bool outside = !inside(&job->x, &all);
+    const bool beyond = job->turned && length_of_run(g) % job->kernels->vl != 0; /* the end of a run is read */
     job->clip = clip && outside && job->x.mode == CHANCONV_ZEROS;
-    job->copy = !job->column && (outside || (!dense && g->kw > 1 && g->dilation[1] == 1));
+    job->copy = !job->column && (outside || (!dense && g->kw > 1 && g->dilation[1] == 1) || beyond);
     job->merged = g->kw == 1 || (g->dilation[1] == 1 && (dense || job->copy));
-    if (clips_columns(job)) {
+    if (clips_columns(job) && !beyond) {
         job->copy = false;
     }
-    if (aliased && !job->column && (g->kw == 1 || !job->merged)) {
+    if (aliased && !beyond && !job->column && (g->kw == 1 || !job->merged)) {
         /* Pixels a multiple of 4 KiB apart share a few lines of every cache: a copy sets them apart. */
         job->copy = true;
         job->x.gap = CACHE_LINE / (int64_t)g->item;
@@ -185,6 +228,17 @@ static void plan_parts(struct job *job, int threads)
     }
 }
 
+/* Vectors of the widest tile when turned: one with a row for every kernel, else that with the fewest loads. */
+static int64_t turned_vectors(const struct job *job)
+{
+    const struct kernels *kernels = job->kernels;
+    int64_t widest = kernels->nv_max;
+    while (widest > min64(kernels->nv_max, 3) && kernels->mr_max[widest] < job->g.kg) {
+        widest--;
+    }
+    return min64(widest, ceil_div(job->run_rows, kernels->vl));
+}
+
 /* clip: taps on padding may be left out. */
 static void plan(struct job *job, const struct geometry *geometry, int threads, bool clip)
 {
@@ -195,26 +249,29 @@ static void plan(struct job *job, const struct geometry *geometry, int threads, 
     job->kernels = kernels_for(g->dtype);
     job->x = (struct image){.n = g->n, .h = g->h, .w = g->w, .c = g->cg, .pixel = g->x_pixel, .row = g->x_row,
                             .image = g->x_image, .mode = g->mode, .item = g->item};
+    job->turned = prefers_turned(geometry) && (!job->column || length_of_run(g) % job->kernels->vl == 0);
     plan_blocks(job);
     plan_runs(job, clip);
-    job->panels = panel_count(job->kernels, g->kg);
+    job->panels = job->turned ? ceil_div(g->kg, job->kernels->mr_max[turned_vectors(job)])
+                              : panel_count(job->kernels, g->kg);
     /* Counted in tiles of one height for all instruction sets, as the splits follow from it. */
     const int64_t tiles = g->groups * job->runs * ceil_div(job->run_rows, MR_MAX) * ceil_div(g->kg, 32);
     job->splits = tiles < TILES_ENOUGH ? max64(min64(block_count(job), SPLITS_MAX), 1) : 1;
     plan_parts(job, threads);
     const int64_t pitch = g->y_pixel * (int64_t)g->item;
-    job->y_in_place = g->kg % job->kernels->vl == 0 && (job->runs * job->run_rows < ROWS_IN_PLACE ||
-                                                        (job->row_parts > 1 && pitch % 4096 != 0));
+    job->y_in_place = job->turned ||
+                      (g->kg % job->kernels->vl == 0 && (job->runs * job->run_rows < ROWS_IN_PLACE ||
+                                                         (job->row_parts > 1 && pitch % 4096 != 0)));
     const struct taps taps = largest_taps(job, ceil_div(job->runs, job->run_parts));
     const struct window window = window_of(g, &taps, 0, job->rows, 0, job->cols);
-    job->band_elements = job->copy ? job->images * band_elements(&job->x, &window) : 0;
+    job->band_elements = job->copy ? job->images * band_elements(&job->x, &window) + job->kernels->vl : 0;
     job->panel_elements = job->y_in_place ? 0 : job->images * job->rows * job->cols *
                           ceil_div(job->panels, job->panel_parts) * (NV_MAX - 1) * job->kernels->vl;
 }
 
 static int64_t partial_elements(const struct job *job)
 {
-    return (job->splits - 1) * job->g.kh * job->g.kw * job->g.cg * job->g.k;
+    return (job->splits - !job->turned) * sums_of(&job->g);
 }
 
 static int64_t job_bytes(const struct job *job, int threads)
@@ -261,6 +318,9 @@ static void place_x(const struct job *job, const struct part *part, struct block
     x.data = at(x.data, part->group * g->cg + part->channel, g->item);
     x.c = part->channels;
     const int64_t each = band_elements(&x, &window);
+    if (job->copy) { /* what a vector at the end of a run may read beyond all of them */
+        memset(at(part->band, block->images * each, g->item), 0, (size_t)job->kernels->vl * g->item);
+    }
     for (int64_t i = 0; i < block->images; i++) {
         const struct band band = take_band(&x, block->image + i, &window, job->copy,
                                            at(part->band, i * each, g->item));
@@ -341,6 +401,14 @@ static int64_t list_segments(const struct job *job, const struct block *block, i
     return count;
 }
 
+/* Where a run begins in a block's x. */
+static int64_t offset_of_run(const struct job *job, const struct part *part, const struct block *block, int64_t run)
+{
+    const struct geometry *g = &job->g;
+    return (run / job->runs_in_row - part->taps.first[0]) * g->dilation[0] * block->x_row +
+           (run % job->runs_in_row - part->taps.first[1]) * g->dilation[1] * block->x_pixel;
+}
+
 /* Adds the block's sums to the part's rows of one run, in one panel. */
 static void run_tiles(const struct job *job, const struct part *part, struct block *block, int64_t run,
                       const struct panel *panel, void *grad, bool first)
@@ -350,8 +418,7 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
     const int64_t width = panel->vectors * job->kernels->vl;
     const int64_t left = panel_at(job->kernels, g->kg, part->panel).first;
     const int64_t pixels = block->images * block->rows * block->cols;
-    const int64_t tap = (run / job->runs_in_row - part->taps.first[0]) * g->dilation[0] * block->x_row +
-                        (run % job->runs_in_row - part->taps.first[1]) * g->dilation[1] * block->x_pixel;
+    const int64_t tap = offset_of_run(job, part, block, run);
     const int64_t a_col = job->column ? job->column : g->stride[1] * block->x_pixel;
     const int64_t b_row = job->y_in_place ? g->y_pixel : width;
     struct segment segment[ROWS_MAX];
@@ -374,6 +441,41 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
     }
 }
 
+/* The same when turned: for each tile's columns all the part's kernels in turn, as columns of x have the longer way. */
+static void run_turned(const struct job *job, const struct part *part, const struct block *block, int64_t run,
+                       char *grad, bool first)
+{
+    const struct geometry *g = &job->g;
+    const int64_t vl = job->kernels->vl, vectors = ceil_div(part->rows, vl), terms = job->runs * job->run_rows;
+    const int64_t tiles = ceil_div(vectors, turned_vectors(job)), end = part->row + part->rows;
+    const int64_t b_row = job->column ? job->column : g->stride[1] * block->x_pixel;
+    struct segment segment[ROWS_MAX];
+    int64_t cols[2];
+    struct tile tile = {
+        .segments = list_segments(job, block, run, 1, segment, cols), .segment = segment,
+        .length = cols[1] - cols[0], .a_row = 1, .a_col = g->y_pixel, .b_row = b_row, .c_row = terms,
+        .accumulate = !first,
+    };
+    if (tile.segments == 0 && !first) {
+        return;
+    }
+    for (int64_t i = 0; i < tile.segments; i++) {
+        segment[i] = (struct segment){segment[i].b, segment[i].a};
+    }
+    const int64_t x = offset_of_run(job, part, block, run) + cols[0] * b_row - part->channel;
+    for (int64_t t = 0; t < tiles; t++) {
+        const int64_t nv = vectors * (t + 1) / tiles - vectors * t / tiles, m = part->row + vectors * t / tiles * vl;
+        tile.columns = min64(nv * vl, end - m);
+        tile.b = at(block->x, x + m, g->item);
+        for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
+            const int64_t k = g->kg * p / job->panels, mr = g->kg * (p + 1) / job->panels - k;
+            tile.a = at(block->y, cols[0] * g->y_pixel + k, g->item);
+            tile.c = at(grad, (part->group * g->kg + k) * terms + run * job->run_rows + m, g->item);
+            job->kernels->tile[nv][mr](&tile);
+        }
+    }
+}
+
 static struct block block_at(const struct job *job, int64_t i)
 {
     const struct geometry *g = &job->g;
@@ -390,19 +492,30 @@ static void run_part(const struct job *job, const struct part *part)
     const struct geometry *g = &job->g;
     const int64_t blocks = block_count(job), first = blocks * part->split / job->splits;
     const int64_t end = blocks * (part->split + 1) / job->splits;
-    void *grad = part->split ? at(job->partial, (part->split - 1) * g->kh * g->kw * g->cg * g->k, g->item)
-                             : job->grad_kernel;
+    const int64_t partial = part->split - !job->turned;
+    void *grad = partial < 0 ? job->grad_kernel : at(job->partial, partial * sums_of(g), g->item);
     for (int64_t i = first; i < end; i++) {
         struct block block = block_at(job, i);
         place_x(job, part, &block);
         place_y(job, part, &block);
         for (int64_t run = part->run; run < part->run + part->runs; run++) {
+            if (job->turned) {
+                run_turned(job, part, &block, run, grad, i == first);
+                continue;
+            }
             for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
                 const struct panel panel = panel_at(job->kernels, g->kg, p);
                 run_tiles(job, part, &block, run, &panel, grad, i == first);
             }
         }
     }
+}
+
+/* Row part i of row_parts begins there; when turned, a vector of rows. */
+static int64_t first_row(const struct job *job, int64_t i)
+{
+    const int64_t step = job->turned ? job->kernels->vl : 1;
+    return min64(ceil_div(job->run_rows, step) * i / job->row_parts * step, job->run_rows);
 }
 
 /* Unit i: panels fastest, then rows, runs, groups, splits. */
@@ -415,12 +528,12 @@ static void run_unit(void *data, int lane, int64_t i)
     char *scratch = at(job->scratch, lane * (job->band_elements + job->panel_elements), job->g.item);
     struct part part = {
         .split = outer / job->g.groups, .group = outer % job->g.groups,
-        .run = job->runs * r / job->run_parts, .row = job->run_rows * m / job->row_parts,
+        .run = job->runs * r / job->run_parts, .row = first_row(job, m),
         .panel = job->panels * p / job->panel_parts,
         .band = scratch, .panel_buffer = at(scratch, job->band_elements, job->g.item),
     };
     part.runs = job->runs * (r + 1) / job->run_parts - part.run;
-    part.rows = job->run_rows * (m + 1) / job->row_parts - part.row;
+    part.rows = first_row(job, m + 1) - part.row;
     part.panels = job->panels * (p + 1) / job->panel_parts - part.panel;
     part.taps = part_taps(job, part.run, part.runs);
     part.channel = job->row_parts > 1 && single_taps(job) ? part.row : 0;
@@ -465,10 +578,25 @@ static bool clips(const struct geometry *g, const void *grad_y)
            (double)products * (1 - share_on_x(g, 0) * share_on_x(g, 1)) > 16 && is_finite(g, grad_y);
 }
 
+/* Adds up the partial sums, in order; turned ones are turned back. */
+static void finish(const struct job *job)
+{
+    const struct geometry *g = &job->g;
+    const int64_t count = sums_of(g), terms = job->runs * job->run_rows;
+    void *sums = job->turned ? job->partial : job->grad_kernel;
+    for (int64_t split = 1; split < job->splits; split++) {
+        job->kernels->add(count, at(job->partial, (split - !job->turned) * count, g->item), sums);
+    }
+    for (int64_t group = 0; group < g->groups && job->turned; group++) {
+        job->kernels->put(at(job->grad_kernel, group * g->kg, g->item), g->k,
+                          at(sums, group * g->kg * terms, g->item), terms, terms, g->kg, NULL);
+    }
+}
+
 chanconv_status kernel_gradient(chanconv_context *context, const struct geometry *g, const void *grad_y,
                                 const void *x, void *grad_kernel)
 {
-    const int64_t count = g->kh * g->kw * g->cg * g->k;
+    const int64_t count = sums_of(g);
     if (g->n == 0) {
         memset(grad_kernel, 0, (size_t)count * g->item);
         return CHANCONV_OK;
@@ -488,9 +616,7 @@ chanconv_status kernel_gradient(chanconv_context *context, const struct geometry
     }
     job.scratch = at(job.partial, partial_elements(&job), g->item);
     run_units(context, threads, job.splits * g->groups * job.run_parts * job.row_parts * job.panel_parts, run_unit, &job);
-    for (int64_t split = 1; split < job.splits; split++) {
-        job.kernels->add(count, at(job.partial, (split - 1) * count, g->item), grad_kernel);
-    }
+    finish(&job);
     release_scratch(context, job.partial, bytes);
     return CHANCONV_OK;
 }

@@ -61,6 +61,7 @@
 #define job_bytes chanconv_job_bytes_
 #define kernel_gradient chanconv_kernel_gradient_
 #define kernel_gradient_bytes chanconv_kernel_gradient_bytes_
+#define kernel_gradient_cost chanconv_kernel_gradient_cost_
 #define kernels_avx2 chanconv_kernels_avx2_
 #define kernels_avx512 chanconv_kernels_avx512_
 #define kernels_for chanconv_kernels_for_

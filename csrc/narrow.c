@@ -13,6 +13,7 @@
  * stored. Strides of the output are left to correlation.c.
  */
 #include <math.h>
+#include <string.h>
 
 #include "gemm.h"
 
@@ -33,7 +34,7 @@ struct narrow {
 /* ---- Choice -------------------------------------------------------------------------------------------------------------- */
 
 /* Costs in multiply-adds on vectors, for an output pixel of all the correlations. Turning over an element of x takes about
- * as long as 1.5 of them; a plane is copied as it lies. */
+ * as long as half of one, and of y; a plane is copied as it lies. */
 double narrow_cost(const struct correlation *c, int64_t count)
 {
     if (c->groups != 1 || c->k > c->kernels->mr_max[1] || c->stride[0] != 1 || c->stride[1] != 1) {
@@ -47,7 +48,7 @@ double narrow_cost(const struct correlation *c, int64_t count)
         reduction += (double)(c[i].taps[0] * c[i].taps[1] * c[i].x.c);
         used = fmin(used, (double)c[i].ow / (double)(c[i].ow + (c[i].taps[1] - 1) * c[i].dilation[1]));
     }
-    const double turning = (c->x.c == 1 ? 0.2 : 1.5) * (double)c->x.c;
+    const double turning = (c->x.c == 1 ? 0.2 : 0.5) * (double)c->x.c + 0.4 * (double)(c->k * count);
     return 1.2 * (reduction * (double)c->k / (double)c->kernels->vl + turning) / used;
 }
 
@@ -204,6 +205,16 @@ static void run_correlation(const struct narrow *p, const struct correlation *c,
     }
 }
 
+/* Turns over `pixels` pixels of a band; zeros follow, as the last vectors read on. */
+static void turn(const struct narrow *p, const struct band *band, int64_t pixels, void *b)
+{
+    const struct image *x = &p->c->x;
+    p->c->kernels->turn(b, p->pitch, band->base, x->c, x->c, pixels);
+    for (int64_t c = 0; c < x->c; c++) {
+        memset(at(b, c * p->pitch + pixels, x->item), 0, (size_t)(p->pitch - pixels) * x->item);
+    }
+}
+
 static void run_unit(void *data, int lane, int64_t i)
 {
     const struct narrow *p = data;
@@ -213,7 +224,7 @@ static void run_unit(void *data, int lane, int64_t i)
     void *b = at(scratch, p->band_elements, x->item);
     const struct window window = window_of(p, row, rows);
     const struct band band = take_band(x, n, &window, p->copy, scratch);
-    p->c->kernels->pack(b, p->pitch, band.base, x->c, rows_of_x(p, rows) * p->width, 1, x->c);
+    turn(p, &band, rows_of_x(p, rows) * p->width, b);
     for (int64_t j = 0; j < p->count; j++) {
         run_correlation(p, &p->c[j], n, row, rows, b);
     }

@@ -19,6 +19,9 @@
  * copied; sums over splits of the blocks. */
 enum { OUTPUTS_MAX = 512, LINES_MAX = 32, PATCH_BYTES = 24 * 1024, PIXELS_MAX = 1024, SPLITS_MAX = 8 };
 
+/* The most that a result may have, of which each split has one. */
+enum { SUMS_BYTES = 64 * 1024 };
+
 struct narrow_gradient {
     const struct geometry *g;
     const struct kernels *kernels;
@@ -30,6 +33,7 @@ struct narrow_gradient {
     int64_t outputs, lines;     /* of a row that are taken at once; rows, if these are whole ones */
     int64_t rows, row_blocks;   /* of a block */
     int64_t splits;
+    int64_t row_tiles, col_tiles; /* register tiles of the sums */
     int64_t patch_elements, band_elements; /* of each lane */
     void *sums, *scratch;
 };
@@ -44,19 +48,19 @@ static bool reads_in_place(const struct geometry *g, const struct kernels *kerne
            !g->pad[1][1];
 }
 
-/* Costs in multiply-adds on vectors, for an output. Gathering takes about as long as four for
- * each vector of a run; the other way, tiles one vector wide and tiles of few rows wait for loads and additions. */
+/* Costs in multiply-adds on vectors, for an output. Gathering takes about as long as four for each vector of a run; a
+ * tile one vector wide waits for loads. */
 bool prefers_narrow_gradient(const struct geometry *g)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     const int64_t terms = terms_of(g), vl = kernels->vl, run = g->dilation[1] == 1 ? g->kw * g->c : g->c;
-    if (g->groups != 1 || g->k > kernels->mr_max[1] || terms * (int64_t)g->item > PATCH_BYTES / 4) {
+    const int64_t width = ceil_div(terms, vl) * vl, item = (int64_t)g->item;
+    if (g->groups != 1 || width * item > PATCH_BYTES / 4 || g->k * width * item > SUMS_BYTES) {
         return false;
     }
     const double gathering = reads_in_place(g, kernels) ? 0 : 4.0 * (double)(terms / run * ceil_div(run, vl));
-    const double turned = 1.1 * (double)(g->k * ceil_div(terms, vl)) + gathering;
-    const double other = (g->k > vl ? 1 : 1.3) * (double)(terms / run * max64(run, 8) * ceil_div(g->k, vl));
-    return turned < other;
+    const double turned = (width > vl ? 1.1 : 1.45) * (double)(g->k * (width / vl)) + gathering;
+    return turned < kernel_gradient_cost(g);
 }
 
 /* ---- The plan ---------------------------------------------------------------------------------------------------- */
@@ -68,6 +72,19 @@ static struct window window_of(const struct geometry *g, int64_t row, int64_t ro
         top, top + (rows - 1) * g->stride[0] + (g->kh - 1) * g->dilation[0] + 1,
         left, left + (g->ow - 1) * g->stride[1] + (g->kw - 1) * g->dilation[1] + 1,
     };
+}
+
+/* Tiles with a row for every kernel, else those with the fewest loads. */
+static void plan_tiles(struct narrow_gradient *p)
+{
+    const struct kernels *kernels = p->kernels;
+    const int64_t vectors = p->width / kernels->vl;
+    int64_t widest = kernels->nv_max;
+    while (widest > min64(kernels->nv_max, 3) && kernels->mr_max[widest] < p->g->k) {
+        widest--;
+    }
+    p->col_tiles = ceil_div(vectors, widest);
+    p->row_tiles = ceil_div(p->g->k, kernels->mr_max[ceil_div(vectors, p->col_tiles)]);
 }
 
 static struct narrow_gradient plan(const struct geometry *g)
@@ -85,6 +102,7 @@ static struct narrow_gradient plan(const struct geometry *g)
     p.outputs = min64(p.in_place ? OUTPUTS_MAX : max64(PATCH_BYTES / (p.width * (int64_t)g->item), 1), g->ow);
     const int64_t lines = p.in_place ? LINES_MAX : PATCH_BYTES / (p.width * g->ow * (int64_t)g->item);
     p.lines = p.outputs < g->ow ? 1 : min64(max64(lines, 1), min64(p.rows, LINES_MAX));
+    plan_tiles(&p);
     p.row_blocks = ceil_div(g->oh, p.rows);
     p.splits = min64(g->n * p.row_blocks, SPLITS_MAX);
     p.patch_elements = p.in_place ? 0 : p.lines * p.outputs * p.width + kernels->vl;
@@ -130,19 +148,18 @@ static void run_tiles(const struct narrow_gradient *p, const void *y, int64_t li
         segment[i] = (struct segment){i * g->y_row, i * line};
     }
     struct tile tile = {
-        .segments = lines, .segment = segment, .length = outputs, .a = y, .a_row = 1, .a_col = g->y_pixel,
+        .segments = lines, .segment = segment, .length = outputs, .a_row = 1, .a_col = g->y_pixel,
         .b_row = patch, .c_row = p->width, .accumulate = true,
     };
-    int64_t widest = p->kernels->nv_max;
-    while (p->kernels->mr_max[widest] < g->k) {
-        widest--;
-    }
-    for (int64_t done = 0, nv; done < vectors; done += nv) {
-        nv = min64(widest, vectors - done);
-        tile.b = at(patches, done * vl, g->item);
-        tile.c = at(sums, done * vl, g->item);
+    for (int64_t i = 0; i < p->col_tiles * p->row_tiles; i++) {
+        const int64_t t = i / p->row_tiles, m = i % p->row_tiles;
+        const int64_t first = vectors * t / p->col_tiles, nv = vectors * (t + 1) / p->col_tiles - first;
+        const int64_t k = g->k * m / p->row_tiles, mr = g->k * (m + 1) / p->row_tiles - k;
+        tile.a = at(y, k, g->item);
+        tile.b = at(patches, first * vl, g->item);
+        tile.c = at(sums, k * p->width + first * vl, g->item);
         tile.columns = nv * vl;
-        p->kernels->tile[nv][g->k](&tile);
+        p->kernels->tile[nv][mr](&tile);
     }
 }
 

@@ -45,6 +45,34 @@ static struct window window_of(const struct plane *p, int64_t row, int64_t rows,
     return (struct window){top, top + reach(c, 0, rows), left, left + reach(c, 1, cols)};
 }
 
+/* If all taps of an axis fall on every g-th row or column of x, those alone are the image: with stride and dilation
+ * divided by g. A single tap has any dilation. */
+static void thin_out(struct correlation *c, int axis)
+{
+    const int64_t dilation = c->taps[axis] == 1 ? c->stride[axis] : c->dilation[axis];
+    const int64_t g = gcd(c->stride[axis], dilation), first = ((c->origin[axis] % g) + g) % g;
+    int64_t *size = axis ? &c->x.w : &c->x.h, *pitch = axis ? &c->x.pixel : &c->x.row;
+    if (g == 1 || g > *size) { /* a distance of g may not even exist */
+        return;
+    }
+    c->x.data = at(c->x.data, min64(first, *size) * *pitch, c->x.item);
+    *size = ceil_div(max64(*size - first, 0), g);
+    *pitch *= g;
+    c->origin[axis] = (c->origin[axis] - first) / g;
+    c->stride[axis] /= g;
+    c->dilation[axis] = dilation / g;
+}
+
+/* The same correlation with the smallest strides and dilations. */
+static struct correlation thinned(const struct correlation *correlation)
+{
+    struct correlation c = *correlation;
+    for (int axis = 0; axis < 2 && (c.x.mode == CHANCONV_ZEROS || !reaches_outside(correlation)); axis++) {
+        thin_out(&c, axis);
+    }
+    return c;
+}
+
 /* The image of all channels. */
 static struct image all_channels(const struct correlation *c)
 {
@@ -58,16 +86,17 @@ static bool is_sorted(const struct plane *p) { return p->c.stride[1] > 1; }
 /* Lanes that the last vector of a tile has beyond its step. */
 static int64_t excess(const struct plane *p) { return p->c.kernels->vl - p->step; }
 
-/* Columns that can be read in place, in whole vectors that stay within the rows of x and y. */
+/* Columns that can be read in place, in whole vectors that stay within the rows of x and y. With columns at the sides
+ * that cannot, a row of a few tiles is copied as a whole sooner than it is computed in three parts. */
 static void find_middle(struct plane *p)
 {
     const struct correlation *c = &p->c;
     const int64_t pixels = ceil_div(excess(p), p->channels), last_tap = (c->taps[1] - 1) * c->dilation[1];
     const int64_t first = ceil_div(max64(-c->origin[1], 0), p->vector_cols) * p->vector_cols;
     const int64_t end = min64(c->x.w - last_tap - c->origin[1], c->ow) - pixels;
-    const bool dense = c->x.pixel == p->channels && c->y_pixel == p->channels;
+    const bool dense = c->x.pixel == p->channels && c->y_pixel == p->channels, all = first == 0 && end == c->ow;
     p->left = p->middle = 0;
-    if (dense && !is_sorted(p) && end - first >= p->vector_cols) {
+    if (dense && !is_sorted(p) && end - first >= (all ? p->vector_cols : 4 * p->tile_cols)) {
         p->left = first;
         p->middle = (end - first) / p->vector_cols * p->vector_cols;
     }
@@ -134,16 +163,45 @@ static void place_in_place(const struct plane *p, struct part *part)
     part->in_place = true;
 }
 
-/* The rows of a band with their columns sorted by residue. */
-static void sort_columns(const struct plane *p, const struct part *part, const struct band *band, void *dst)
+/* A row of x, from column `left` on, with its columns sorted by residue, and zeros where there are none and after each
+ * residue. row: NULL for zeros. */
+static void sort_row(const struct plane *p, const struct image *image, const char *row, int64_t left, int64_t cols,
+                     char *dst)
 {
-    const struct correlation *c = &p->c;
-    const int64_t stride = c->stride[1], cols = reach(c, 1, part->cols);
-    for (int64_t i = 0; i < reach(c, 0, part->rows) * stride; i++) {
-        const int64_t row = i / stride, residue = i % stride;
-        const int64_t count = residue < cols ? (cols - 1 - residue) / stride + 1 : 0;
-        c->kernels->move_pixels(count, p->channels, at(band->base, row * band->row + residue * band->pixel, c->x.item),
-                                stride * band->pixel, at(dst, i * p->residue, c->x.item), p->channels);
+    const int64_t stride = p->c.stride[1], channels = p->channels;
+    for (int64_t residue = 0; residue < stride; residue++, dst = at(dst, p->residue, image->item)) {
+        const int64_t first_col = left + residue, count = residue < cols ? (cols - 1 - residue) / stride + 1 : 0;
+        const int64_t first = min64(first_col < 0 ? ceil_div(-first_col, stride) : 0, count);
+        const int64_t there = image->w > first_col ? ceil_div(image->w - first_col, stride) : 0;
+        const int64_t end = row ? max64(min64(there, count), first) : first;
+        memset(dst, 0, (size_t)(first * channels) * image->item);
+        if (end > first) {
+            const char *src = at(row, (first_col + first * stride) * image->pixel, image->item);
+            p->c.kernels->move_pixels(end - first, channels, src, stride * image->pixel,
+                                      at(dst, first * channels, image->item), channels);
+        }
+        memset(at(dst, end * channels, image->item), 0, (size_t)(p->residue - end * channels) * image->item);
+    }
+}
+
+/* The rows of a window with their columns sorted; where the padding is no zeros, by way of a copy with the padding. */
+static void sort_columns(const struct plane *p, int64_t n, const struct window *window, void *copy, void *dst)
+{
+    struct image image = all_channels(&p->c);
+    struct window from = *window;
+    const char *x = at(image.data, n * image.image, image.item);
+    const int64_t cols = window->right - window->left;
+    if (image.mode != CHANCONV_ZEROS && !inside(&image, window)) {
+        x = take_band(&image, n, window, true, copy).base;
+        image.pixel = p->channels;
+        image.row = cols * p->channels;
+        image.h = window->bottom - window->top;
+        image.w = cols;
+        from = (struct window){0, image.h, 0, cols};
+    }
+    for (int64_t r = from.top; r < from.bottom; r++, dst = at(dst, p->residue * p->c.stride[1], image.item)) {
+        const char *row = r >= 0 && r < image.h ? at(x, r * image.row, image.item) : NULL;
+        sort_row(p, &image, row, from.left, cols, dst);
     }
 }
 
@@ -154,17 +212,19 @@ static void place_in_band(const struct plane *p, struct part *part, int lane)
     const struct window window = window_of(p, part->row, part->rows, part->col, part->cols);
     const int64_t beyond = (p->vectors + 1) * c->kernels->vl;
     char *copy = at(p->bands, lane * (p->copy_elements + p->sorted_elements), image.item);
-    char *sorted = at(copy, p->copy_elements, image.item);
-    const struct band band = take_band(&image, part->n, &window, !is_sorted(p) || !inside(&image, &window), copy);
+    char *sorted = at(copy, p->copy_elements, image.item), *end;
     part->in_place = false;
-    part->x = is_sorted(p) ? sorted : copy;
-    part->x_row = is_sorted(p) ? p->residue * c->stride[1] : band.row;
     if (is_sorted(p)) {
-        memset(sorted, 0, (size_t)p->sorted_elements * image.item);
-        sort_columns(p, part, &band, sorted);
+        sort_columns(p, part->n, &window, copy, sorted);
+        part->x = sorted;
+        part->x_row = p->residue * c->stride[1];
+        end = at(sorted, (window.bottom - window.top) * part->x_row, image.item);
     } else {
-        memset(at(copy, band_elements(&image, &window), image.item), 0, (size_t)beyond * image.item);
+        part->x_row = take_band(&image, part->n, &window, true, copy).row;
+        part->x = copy;
+        end = at(copy, band_elements(&image, &window), image.item);
     }
+    memset(end, 0, (size_t)beyond * image.item);
 }
 
 /* Calls run for all parts of a block of rows: what lies in the middle in place, the rest through bands. */
@@ -388,12 +448,13 @@ static void pack_weights(const struct tiles *t)
     }
 }
 
-static struct tiles plan_tiles(const struct correlation *c)
+static struct tiles plan_tiles(const struct correlation *correlation)
 {
-    const struct plane_kernel *kernel = choose_tile(c);
-    const struct plane_walk *walk = choose_walk(c);
+    const struct correlation c = thinned(correlation);
+    const struct plane_kernel *kernel = choose_tile(&c);
+    const struct plane_walk *walk = choose_walk(&c);
     const int64_t rows = ceil_div(max64(TILES_DOWN * kernel->rows, ROWS_LEAST), kernel->rows) * kernel->rows;
-    const struct plane p = walk ? plan(c, walk->vectors, WALK_ROWS) : plan(c, kernel->vectors, rows);
+    const struct plane p = walk ? plan(&c, walk->vectors, WALK_ROWS) : plan(&c, kernel->vectors, rows);
     return (struct tiles){.p = p, .kernel = kernel, .walk = walk};
 }
 
@@ -422,8 +483,6 @@ static chanconv_status plane_correlate(chanconv_context *context, const struct c
     struct tiles t = plan_tiles(c);
     const int64_t taps = c->taps[0] * c->taps[1] * weight_elements(&t.p);
     const size_t bytes = (size_t)tiles_bytes(&t, threads);
-    const struct image image = all_channels(c);
-    const struct window all = window_of(&t.p, 0, c->oh, 0, c->ow);
     t.p.offset = take_scratch(context, bytes);
     if (!t.p.offset) {
         return CHANCONV_NO_MEMORY;
@@ -433,7 +492,7 @@ static chanconv_status plane_correlate(chanconv_context *context, const struct c
     t.p.bands = at(t.bias, c->kernels->vl, c->x.item);
     list_offsets(&t.p);
     pack_weights(&t);
-    const bool possible = !c->bounded || inside(&image, &all) || c->kernels->finite(taps, t.weights);
+    const bool possible = !c->bounded || !reaches_outside(c) || c->kernels->finite(taps, t.weights);
     if (possible) {
         run_units(context, threads, c->x.n * t.p.row_blocks, run_unit, &t);
     }
@@ -484,10 +543,9 @@ static int64_t padded_row(const struct plane *p, int64_t cols)
     return ceil_div(cols * p->channels, p->step) * p->step + p->c.kernels->vl;
 }
 
-static struct sums plan_sums(const struct geometry *g)
+static struct sums plan_sums(const struct geometry *g, const struct arrays *arrays)
 {
-    const struct arrays none = {0};
-    struct correlation c = forward_correlation(g, &none);
+    const struct correlation all = forward_correlation(g, arrays), c = thinned(&all);
     struct sums t = {.kernel = choose_sums(&c)};
     t.p = plan(&c, 1, 8 * TILES_DOWN);
     t.down = ceil_div(c.taps[0], t.kernel->rows);
@@ -606,10 +664,9 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
         memset(arrays->out, 0, (size_t)(g->kh * g->kw * g->c) * g->item);
         return CHANCONV_OK;
     }
-    struct sums t = plan_sums(g);
+    struct sums t = plan_sums(g, arrays);
     const int threads = worthwhile_threads(context, correlation_flops(&t.p.c));
     const size_t bytes = (size_t)sums_bytes(&t, threads);
-    t.p.c.x.data = arrays->x;
     t.p.c.y = at(arrays->y, 0, g->item);
     t.p.offset = take_scratch(context, bytes);
     if (!t.p.offset) {
@@ -657,7 +714,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         return;
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        const struct sums t = plan_sums(g);
+        const struct sums t = plan_sums(g, &none);
         plan->tile[0] = t.kernel->rows * t.kernel->taps;
         plan->tile[1] = (int32_t)c.kernels->vl;
         plan->workspace_bytes = sums_bytes(&t, plan->threads);

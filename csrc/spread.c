@@ -25,8 +25,6 @@ struct spread {
     void *packed;               /* [vector][taps][lane] */
 };
 
-static int64_t gcd(int64_t a, int64_t b) { return b ? gcd(b, a % b) : a; }
-
 /* Strips begin at columns of the padded image that are multiples of the stride. */
 static int64_t strips_of(const struct geometry *g, int64_t outputs)
 {

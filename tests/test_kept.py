@@ -14,7 +14,7 @@ from chanconv.layers import Conv2D, ConvTranspose2D, DepthwiseConv2D
 LAYERS = {
     "winograd": (Conv2D, (32, 40, 3), {"padding": 1, "activation": "relu"}, (2, 20, 21, 32)),
     "gemm": (Conv2D, (20, 37, 5), {"stride": 2, "padding": "same"}, (2, 11, 12, 20)),
-    "few kernels": (Conv2D, (37, 6, 3), {"padding": 1}, (2, 9, 20, 37)),
+    "few kernels": (Conv2D, (64, 4, 3), {"padding": 1}, (2, 9, 20, 64)),
     "groups": (Conv2D, (64, 64, 4), {"groups": 2, "dilation": 2, "padding": 3}, (9, 10, 64)),
     "pointwise": (Conv2D, (32, 48, 1), {}, (3, 4, 5, 32)),
     "transposed": (ConvTranspose2D, (24, 32, 4), {"stride": 2, "padding": 1, "activation": "silu"}, (2, 7, 6, 24)),

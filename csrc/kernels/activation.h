@@ -11,7 +11,6 @@
  * Most smooth ones are odd about something: they are computed for -abs(x), where the result goes to 0 with e^x and would
  * lose its digits otherwise, and mirrored, where 1 or x minus a small result loses none.
  */
-#include "vector.h"
 
 #include "math.h"
 

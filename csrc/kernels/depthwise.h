@@ -466,18 +466,6 @@ INLINE int64_t NAME(repeat_fours)(int64_t width, int64_t times, const REAL *src,
 }
 
 #ifdef PERMUTE
-/* Lane i of it is lane from[i] of a and b, one after the other. Clang has no operator for that, only intrinsics. */
-INLINE NAME(vec) NAME(permute)(NAME(vec) a, NAME(vec) b, NAME(ivec) from)
-{
-#if defined(__clang__) && IS_F64
-    return _mm512_permutex2var_pd(a, (__m512i)from, b);
-#elif defined(__clang__)
-    return _mm512_permutex2var_ps(a, (__m512i)from, b);
-#else
-    return __builtin_shuffle(a, b, from);
-#endif
-}
-
 /* The first `count` values at p, and zeros; the first `count` lanes of v to p. Any other count: all. */
 INLINE NAME(vec) NAME(load_first)(const REAL *p, int64_t count)
 {

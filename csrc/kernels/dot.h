@@ -5,9 +5,6 @@
  */
 
 #define LANES (VBYTES / (IS_F64 ? 8 : 4))
-#if LANES == 16
-typedef REAL NAME(vec8) __attribute__((vector_size(8 * sizeof(REAL))));
-#endif
 
 /* *sum = the lanes of v added up to 4. */
 INLINE void NAME(fold)(NAME(vec) v, NAME(vec4) *sum)

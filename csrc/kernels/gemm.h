@@ -5,6 +5,45 @@
  * gradient of the kernel (a_row = 1); a runtime stride costs nothing. B is a row of NV vectors a step.
  */
 
+/* Writes a whole tile, row by row: the lines of a row are next to each other. */
+INLINE void NAME(put_whole)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+{
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < vectors; j++) {
+            NAME(vec) *c = (NAME(vec) *)((REAL *)t->c + i * t->c_row + j * NAME(VL));
+            if (t->accumulate) {
+                acc[i][j] += *c;
+            }
+            *c = acc[i][j];
+        }
+    }
+}
+
+#if defined(MM_MASKED)
+/* The columns of a tile that are to be written. A store under a mask waits for what is there, so that whole vectors are
+ * stored without. */
+INLINE void NAME(put_some)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+{
+    UNROLL for (int j = 0; j < vectors; j++) {
+        const int64_t left = t->columns - j * NAME(VL), count = left < 0 ? 0 : left < NAME(VL) ? left : NAME(VL);
+        REAL *c = (REAL *)t->c + j * NAME(VL);
+        if (t->accumulate) {
+            UNROLL for (int i = 0; i < rows; i++) {
+                acc[i][j] += NAME(load_part)(c + i * t->c_row, count, (NAME(vec)){0});
+            }
+        }
+        if (count == NAME(VL)) {
+            UNROLL for (int i = 0; i < rows; i++) {
+                *(NAME(vec) *)(c + i * t->c_row) = acc[i][j];
+            }
+        } else {
+            UNROLL for (int i = 0; i < rows; i++) {
+                NAME(store_part)(c + i * t->c_row, count, acc[i][j]);
+            }
+        }
+    }
+}
+#else
 /* A half, a quarter, ... of a vector if the number of columns that are left says so. */
 #define PUT_PIECE(elements)                                                                               \
     if (NAME(VL) > (elements) && (t->columns - j) & (elements)) {                                          \
@@ -40,33 +79,100 @@ LOOPS TARGET static __attribute__((noinline)) void NAME(put_part)(const struct t
 }
 #undef PUT_PIECE
 
+INLINE void NAME(put_some)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+{
+    NAME(vec) part[MR_MAX][NV_MAX]; /* acc would else be in memory */
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < vectors; j++) {
+            part[i][j] = acc[i][j];
+        }
+    }
+    NAME(put_part)(t, rows, part);
+}
+#endif
+
+/* The distances of so many rows fit the registers. */
+enum { NAME(ROWS_FEW) = 6 };
+
+/* Of more, row i of A is at base[BASE_OF[i]] + TIMES_OF[i] rows: an address of x86 is one register plus 1, 2, 4 or 8
+ * times another, so that these serve 14 rows. Left to itself GCC keeps a distance for each row, most in memory. */
+#if defined(__x86_64__)
+enum { NAME(BASES) = 4 };
+static const signed char NAME(BASE_AT)[NAME(BASES)] = {0, 3, 5, 8};
+static const signed char NAME(BASE_OF)[MR_MAX] = {0, 0, 0, 1, 0, 1, 2, 1, 0, 2, 3, 1, 3, 2};
+static const signed char NAME(TIMES_OF)[MR_MAX] = {0, 1, 2, 0, 4, 2, 1, 4, 8, 4, 2, 8, 4, 8};
+#define PIN_ADDRESS(p) PIN_SCALAR(p)
+#else
+enum { NAME(BASES) = 1 };
+static const signed char NAME(BASE_AT)[NAME(BASES)] = {0};
+static const signed char NAME(BASE_OF)[MR_MAX] = {0};
+static const signed char NAME(TIMES_OF)[MR_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+#define PIN_ADDRESS(p) ((void)0)
+#endif
+
+/* A step of the reduction. */
+INLINE void NAME(tile_step)(const char *const a[NAME(BASES)], int64_t a_row, const REAL *b,
+                            NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+{
+    NAME(vec) bp[NV_MAX];
+    UNROLL for (int j = 0; j < vectors; j++) {
+        bp[j] = *(const NAME(vec) *)(b + j * NAME(VL));
+        PIN(bp[j]);
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        const bool few = rows <= NAME(ROWS_FEW);
+        const REAL ai = *(const REAL *)(a[few ? 0 : NAME(BASE_OF)[i]] + (few ? i : NAME(TIMES_OF)[i]) * a_row);
+        UNROLL for (int j = 0; j < vectors; j++) {
+            acc[i][j] += ai * bp[j];
+        }
+    }
+}
+
+/* Begins to load the places of the next tile but one along the row: this one's would come too late. One function for
+ * all tiles. */
+TARGET static __attribute__((noinline)) void NAME(fetch_places)(const struct tile *t, int rows, int vectors)
+{
+    for (int i = 0; i < rows; i++) {
+        const REAL *c = (const REAL *)t->c + (i + 2 * rows) * t->c_row;
+        for (int j = 0; j < vectors; j++) {
+            fetch_line(c + j * NAME(VL));
+        }
+    }
+}
+
 INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
 {
+    if (t->fetch) {
+        NAME(fetch_places)(t, rows, vectors);
+    }
     NAME(vec) acc[MR_MAX][NV_MAX];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vectors; j++) {
             acc[i][j] = (NAME(vec)){0};
         }
     }
-    const int64_t length = t->length, a_row = t->a_row, a_col = t->a_col, b_row = t->b_row;
+    const int64_t length = t->length, a_col = t->a_col * (int64_t)sizeof(REAL), b_row = t->b_row;
+    int64_t a_row = t->a_row * (int64_t)sizeof(REAL);
     const char *ahead = t->ahead ? t->ahead : (const void *)t; /* which is in the first-level cache */
     const int64_t ahead_row = t->ahead ? t->ahead_row : 0;
     for (int64_t s = 0; s < t->segments; s++) {
-        const REAL *a = (const REAL *)t->a + t->segment[s].a;
         const REAL *b = (const REAL *)t->b + t->segment[s].b;
-        for (const REAL *end = b + length * b_row; b != end; a += a_col, b += b_row, ahead += ahead_row) {
+        const char *a[NAME(BASES)];
+        UNROLL for (int i = 0; i < NAME(BASES); i++) {
+            a[i] = (const char *)((const REAL *)t->a + t->segment[s].a) + NAME(BASE_AT)[i] * a_row;
+        }
+        for (const REAL *end = b + length * b_row; b != end; b += b_row, ahead += ahead_row) {
             if (vectors > 1) { /* one alone is bound by its loads */
                 __builtin_prefetch(ahead, 0, 2);
             }
-            NAME(vec) bp[NV_MAX];
-            UNROLL for (int j = 0; j < vectors; j++) {
-                bp[j] = *(const NAME(vec) *)(b + j * NAME(VL));
-                PIN(bp[j]);
+            if (rows > NAME(ROWS_FEW)) {
+                PIN_ADDRESS(a_row);
             }
-            UNROLL for (int i = 0; i < rows; i++) {
-                const REAL ai = a[i * a_row];
-                UNROLL for (int j = 0; j < vectors; j++) {
-                    acc[i][j] += ai * bp[j];
+            NAME(tile_step)(a, a_row, b, acc, rows, vectors);
+            UNROLL for (int i = 0; i < NAME(BASES); i++) {
+                a[i] += a_col;
+                if (rows > NAME(ROWS_FEW)) {
+                    PIN_ADDRESS(a[i]);
                 }
             }
         }
@@ -79,24 +185,10 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             }
         }
     }
-    const bool whole = t->columns == vectors * NAME(VL);
-    NAME(vec) part[MR_MAX][NV_MAX];
-    if (whole && t->accumulate) {
-        UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int j = 0; j < vectors; j++) {
-                acc[i][j] += *(const NAME(vec) *)((const REAL *)t->c + i * t->c_row + j * NAME(VL));
-            }
-        }
-    }
-    REAL *c = whole ? t->c : part;
-    const int64_t c_row = whole ? t->c_row : NV_MAX * NAME(VL);
-    UNROLL for (int i = 0; i < rows; i++, c += c_row) {
-        UNROLL for (int j = 0; j < vectors; j++) {
-            *(NAME(vec) *)(c + j * NAME(VL)) = acc[i][j];
-        }
-    }
-    if (!whole) {
-        NAME(put_part)(t, rows, part);
+    if (t->columns == vectors * NAME(VL)) {
+        NAME(put_whole)(t, acc, rows, vectors);
+    } else {
+        NAME(put_some)(t, acc, rows, vectors);
     }
 }
 
@@ -114,3 +206,4 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
 TILES(DEFINE_TILE)
 #undef DEFINE_TILE
 #undef TILE_LOOPS
+#undef PIN_ADDRESS

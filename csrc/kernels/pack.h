@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Copies of a matrix into panels, and sums of rows. struct kernels (internal.h) has the contracts.
+ * Copies: of a matrix into panels, of pixels; and sums of rows. struct kernels (internal.h) has the contracts.
  */
 
 /* v * 0 summed: 0 if every value seen was finite, else NaN. */
@@ -34,6 +34,12 @@ INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t r
             const NAME(vec) v = *(const NAME(vec) *)(src + j);
             zeros[0] += v * 0;
             *(NAME(vec) *)(dst + j) = v;
+        }
+        if (j < columns && j + NAME(VL) <= width) {
+            const NAME(vec) v = NAME(load_part)(src + j, columns - j, (NAME(vec)){0});
+            zeros[0] += v * 0;
+            *(NAME(vec) *)(dst + j) = v;
+            j += NAME(VL);
         }
         for (; j < columns; j++) {
             zero += src[j] * 0;
@@ -173,53 +179,168 @@ LOOPS TARGET static void NAME(gather)(const struct patches *t)
     }
 }
 
-/* Rows first .. rows - 1 of `columns` columns, one by one. */
-INLINE void NAME(put_rest)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t first, int64_t rows,
-                           int64_t columns, const REAL *bias)
-{
-    for (int64_t m = 0; m < columns; m++) {
-        const REAL b = bias ? bias[m] : 0;
-        for (int64_t i = first; i < rows; i++) {
-            dst[i * dst_row + m] = src[m * src_row + i] + b;
-        }
-    }
-}
+/* ---- Pixels apart ------------------------------------------------------------------------------------------------ */
 
-/* 4 columns, or 3 of which every row but the last may overwrite what follows it; 4 rows at a time. Returns how many rows. */
-INLINE int64_t NAME(put_columns)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t rows, int64_t columns,
-                                 const REAL *bias)
+#ifdef PERMUTE
+/* Every src_pixel-th number of src, next to each other: a vector of them from two of src. Returns how many. */
+INLINE int64_t NAME(pick_numbers)(int64_t count, const REAL *src, int64_t src_pixel, REAL *dst)
 {
-    const REAL *last = src + (columns - 1) * src_row;
-    NAME(vec4) b = {0};
-    for (int64_t m = 0; m < columns && bias; m++) {
-        b[m] = bias[m];
+    const int64_t picked = (2 * NAME(VL) - 1) / src_pixel + 1; /* of two vectors; one vector of them is written */
+    const int64_t taken = picked < NAME(VL) ? picked : NAME(VL);
+    NAME(ivec) from;
+    for (int i = 0; i < NAME(VL); i++) {
+        from[i] = (BITS)(i * src_pixel); /* modulo two vectors */
     }
     int64_t i = 0;
-    for (; i + 4 <= rows - (columns < 4); i += 4, dst += 4 * dst_row) {
-        NAME(vec4) v[4];
-        NAME(turn4)(*(const NAME(vec4) *)(src + i), *(const NAME(vec4) *)(src + src_row + i),
-                    *(const NAME(vec4) *)(src + 2 * src_row + i), *(const NAME(vec4) *)(last + i), v);
-        UNROLL for (int j = 0; j < 4; j++) {
-            *(NAME(vec4) *)(dst + j * dst_row) = v[j] + b;
-        }
+    for (; i + NAME(VL) <= count && i * src_pixel + 2 * NAME(VL) <= (count - 1) * src_pixel + 1; i += taken) {
+        const REAL *at = src + i * src_pixel;
+        *(NAME(vec) *)(dst + i) =
+            NAME(permute)(*(const NAME(vec) *)at, *(const NAME(vec) *)(at + NAME(VL)), from);
     }
     return i;
 }
+#endif
 
-LOOPS TARGET static void NAME(put)(void *dst_, int64_t dst_row, const void *src_, int64_t src_row, int64_t rows,
-                                   int64_t columns, const void *bias_)
+/* Numbers of which neighbours lie so far apart. Numbers to every n-th place are stored one by one: masked stores of
+ * vectors take longer. */
+INLINE void NAME(move_numbers)(int64_t count, const REAL *src, int64_t src_pixel, REAL *dst, int64_t dst_pixel)
 {
-    const REAL *src = src_, *bias = bias_;
+    int64_t i = 0;
+#ifdef PERMUTE
+    if (dst_pixel == 1 && src_pixel <= NAME(VL) / 2) {
+        i = NAME(pick_numbers)(count, src, src_pixel, dst);
+    }
+#endif
+    for (; i < count; i++) {
+        dst[i * dst_pixel] = src[i * src_pixel];
+    }
+}
+
+LOOPS TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void *src_, int64_t src_pixel,
+                                           void *dst_, int64_t dst_pixel)
+{
+    const REAL *src = src_;
     REAL *dst = dst_;
-    int64_t done = 0;
-    if (columns == 3 && dst_row == 3) {
-        done = NAME(put_columns)(dst, dst_row, src, src_row, rows, 3, bias);
+    if (src_pixel == channels && dst_pixel == channels) {
+        memcpy(dst, src, (size_t)(count * channels) * sizeof(REAL));
+        return;
     }
-    for (int64_t m = 0; m < columns && columns >= 4; m += 4) {
-        const int64_t first = m < columns - 4 ? m : columns - 4; /* the last ones overlap */
-        done = NAME(put_columns)(dst + first, dst_row, src + first * src_row, src_row, rows, 4, bias ? bias + first : NULL);
+    if (channels == 1) {
+        NAME(move_numbers)(count, src, src_pixel, dst, dst_pixel);
+        return;
     }
-    NAME(put_rest)(dst, dst_row, src, src_row, done, rows, columns, bias);
+    for (int64_t i = 0; i < count; i++, src += src_pixel, dst += dst_pixel) {
+        for (int64_t c = 0; c < channels; c++) {
+            dst[c] = src[c];
+        }
+    }
+}
+
+/* Columns m .. m + 3 of 4 pixels, from rows of src, turned over; bias: of 4 columns. Columns that are not there repeat
+ * the last one. */
+INLINE void NAME(put4)(REAL *dst, int64_t dst_row, const REAL *const src[4], int64_t i, const REAL bias[4])
+{
+    const NAME(vec4) a = *(const NAME(vec4) *)(src[0] + i) + bias[0], b = *(const NAME(vec4) *)(src[1] + i) + bias[1];
+    const NAME(vec4) c = *(const NAME(vec4) *)(src[2] + i) + bias[2], d = *(const NAME(vec4) *)(src[3] + i) + bias[3];
+    NAME(vec4) v[4];
+    NAME(turn4)(a, b, c, d, v);
+    UNROLL for (int j = 0; j < 4; j++) {
+        *(NAME(vec4) *)(dst + (i + j) * dst_row) = v[j];
+    }
+}
+
+/* Columns m .. m + count - 1, count <= 4. Where there are fewer than 4, a pixel's store reaches into the next, which is
+ * written later; so the pixels have to be next to each other, and the last are written by themselves. */
+INLINE void NAME(put_columns)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t rows, int count,
+                              const REAL *bias)
+{
+    const REAL *from[4];
+    REAL sums[4];
+    for (int j = 0; j < 4; j++) {
+        const int column = j < count ? j : count - 1;
+        from[j] = src + column * src_row;
+        sums[j] = bias ? bias[column] : 0;
+    }
+    int64_t i = 0;
+    for (; (count == 4 || dst_row == count) && (i + 3) * dst_row + 4 <= (rows - 1) * dst_row + count; i += 4) {
+        NAME(put4)(dst, dst_row, from, i, sums);
+    }
+    for (; i < rows; i++) {
+        for (int j = 0; j < count; j++) {
+            dst[i * dst_row + j] = from[j][i] + sums[j];
+        }
+    }
+}
+
+#if !IS_F64
+/* 8 columns of 8 rows. */
+typedef REAL NAME(vec8) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+
+INLINE void NAME(put8)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, const REAL *bias)
+{
+    NAME(vec8) a[8], b[8];
+    UNROLL for (int m = 0; m < 8; m++) {
+        a[m] = *(const NAME(vec8) *)(src + m * src_row) + (bias ? bias[m] : 0);
+    }
+    UNROLL for (int m = 0; m < 8; m += 2) { /* pairs of numbers, in each half of a vector */
+        b[m] = __builtin_shufflevector(a[m], a[m + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        b[m + 1] = __builtin_shufflevector(a[m], a[m + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL for (int m = 0; m < 8; m += 4) { /* fours */
+        UNROLL for (int i = 0; i < 2; i++) {
+            a[m + 2 * i] = __builtin_shufflevector(b[m + i], b[m + 2 + i], 0, 1, 8, 9, 4, 5, 12, 13);
+            a[m + 2 * i + 1] = __builtin_shufflevector(b[m + i], b[m + 2 + i], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        *(NAME(vec8) *)(dst + i * dst_row) = __builtin_shufflevector(a[i], a[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(NAME(vec8) *)(dst + (i + 4) * dst_row) = __builtin_shufflevector(a[i], a[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+#endif
+
+INLINE void NAME(put_all)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, int64_t rows, int64_t columns,
+                          const REAL *bias)
+{
+    int64_t m = 0;
+#if !IS_F64
+    for (; m + 8 <= columns; m += 8) {
+        const REAL *sums = bias ? bias + m : NULL;
+        int64_t i = 0;
+        for (; i + 8 <= rows; i += 8) {
+            NAME(put8)(dst + i * dst_row + m, dst_row, src + m * src_row + i, src_row, sums);
+        }
+        for (int64_t j = m; j < m + 8 && i < rows; j += 4) {
+            NAME(put_columns)(dst + i * dst_row + j, dst_row, src + j * src_row + i, src_row, rows - i, 4,
+                              bias ? bias + j : NULL);
+        }
+    }
+#endif
+    for (; m < columns; m += 4) { /* the last 4 may overlap those before */
+        const int64_t first = columns < 4 ? 0 : min64(m, columns - 4);
+        NAME(put_columns)(dst + first, dst_row, src + first * src_row, src_row, rows, (int)min64(columns, 4),
+                          bias ? bias + first : NULL);
+    }
+}
+
+LOOPS TARGET static void NAME(put)(void *dst, int64_t dst_row, const void *src, int64_t src_row, int64_t rows,
+                                   int64_t columns, const void *bias)
+{
+    if (columns == 1 && !bias) {
+        NAME(move_pixels)(rows, 1, src, 1, dst, dst_row);
+        return;
+    }
+    NAME(put_all)(dst, dst_row, src, src_row, rows, columns, bias);
+}
+
+TARGET static void NAME(turn)(void *dst, int64_t dst_row, const void *src, int64_t src_col, int64_t rows,
+                              int64_t columns)
+{
+    if (rows == 1) {
+        NAME(move_pixels)(columns, 1, src, src_col, dst, 1);
+        return;
+    }
+    NAME(put_all)(dst, dst_row, src, src_col, rows, columns, NULL);
 }
 
 /* Adds a piece of a run if its length says so. */

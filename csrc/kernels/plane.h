@@ -298,27 +298,3 @@ static const struct plane_sums_kernel NAME(plane_sums_kernels)[] = {PLANE_SUMS(T
 #undef DEFINE_PLANE_SUMS
 #undef TABLE_PLANE_SUMS
 #undef PLANE_SUMS
-
-/* ---- Pixels apart ------------------------------------------------------------------------------------------------ */
-
-LOOPS TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, const void *src_, int64_t src_pixel,
-                                           void *dst_, int64_t dst_pixel)
-{
-    const REAL *src = src_;
-    REAL *dst = dst_;
-    if (src_pixel == channels && dst_pixel == channels) {
-        memcpy(dst, src, (size_t)(count * channels) * sizeof(REAL));
-        return;
-    }
-    if (channels == 1) {
-        for (int64_t i = 0; i < count; i++) {
-            dst[i * dst_pixel] = src[i * src_pixel];
-        }
-        return;
-    }
-    for (int64_t i = 0; i < count; i++, src += src_pixel, dst += dst_pixel) {
-        for (int64_t c = 0; c < channels; c++) {
-            dst[c] = src[c];
-        }
-    }
-}

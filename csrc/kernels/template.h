@@ -13,6 +13,7 @@ typedef REAL NAME(vec) __attribute__((vector_size(VBYTES), aligned(sizeof(REAL))
 typedef BITS NAME(ivec) __attribute__((vector_size(VBYTES)));
 enum { NAME(VL) = VBYTES / sizeof(REAL) };
 
+#include "vector.h"
 #include "gemm.h"
 #include "pack.h"
 #include "dot.h"
@@ -38,6 +39,7 @@ static const struct kernels NAME(kernels) = {
     .pack = NAME(pack),
     .gather = NAME(gather),
     .overlay = NAME(overlay),
+    .turn = NAME(turn),
     .put = NAME(put),
     .finite = NAME(finite),
     .add = NAME(add),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the kernels of activations need of vectors. VEC and IVEC are a vector of REAL and of integers of its size; a
- * mask is an IVEC of zeros and ones in all bits, as comparisons give it.
+ * What kernels, those of activations above all, need of vectors. VEC and IVEC are a vector of REAL and of integers of
+ * its size; a mask is an IVEC of zeros and ones in all bits, as comparisons give it.
  */
 #define VEC NAME(vec)
 #define IVEC NAME(ivec)
@@ -89,4 +89,18 @@ INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)
 }
 
 INLINE void NAME(store_part)(REAL *p, int64_t count, VEC v) { memcpy(p, &v, (size_t)count * sizeof(REAL)); }
+#endif
+
+#ifdef PERMUTE
+/* Lane i of it is lane from[i] of a and b, one after the other. Clang has no operator for that, only intrinsics. */
+INLINE VEC NAME(permute)(VEC a, VEC b, IVEC from)
+{
+#if defined(__clang__) && IS_F64
+    return _mm512_permutex2var_pd(a, (__m512i)from, b);
+#elif defined(__clang__)
+    return _mm512_permutex2var_ps(a, (__m512i)from, b);
+#else
+    return __builtin_shuffle(a, b, from);
+#endif
+}
 #endif
