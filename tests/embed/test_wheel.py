@@ -42,7 +42,7 @@ def test_files_of_the_sdist(built):
     assert not {name for name in names if name.startswith(("chanconv/include", "chanconv/lib/", "chanconv/share"))}
 
 
-# A tenth above what GCC 12 makes of it. The library is in it twice: in the extension module, and as libchanconv.a.
+# Somewhat above what GCC 12 makes of it, 1.76 and 4.4 MB. The library is in it twice: in the extension module, and as libchanconv.a.
 WHEEL_BYTES, INSTALLED_BYTES = 1_850_000, 4_750_000
 
 
