@@ -622,7 +622,7 @@ static double windows_on_x(const struct geometry *g, int axis)
     return (double)taps / 3;
 }
 
-/* The gradient of the kernel: likewise; the plain sum with few kernels is narrow_gradient.c. */
+/* The gradient of the kernel: likewise; the plain sum is that of kernel_gradient.c, or narrow_gradient.c. */
 static bool gradient_pays(const struct kernels *kernels, const struct geometry *g)
 {
     const double c = (double)g->cg, k = to_vectors(kernels, (double)g->kg), vl = (double)kernels->vl;
@@ -631,7 +631,9 @@ static bool gradient_pays(const struct kernels *kernels, const struct geometry *
     const double register_tiles = ceil(c / MR_MAX) * ceil(k / (2 * vl));
     const double cost = PLANES * (c * k * tiles / rate + register_tiles * 200 * vl) +
                         370 * (to_vectors(kernels, c) + k) * tiles + 400 * c * k;
-    return cost < 0.9 * TAPS * c * windows * fmin(k / rate, (double)g->kg + 9);
+    const double product = kernel_gradient_cost(g) * vl / product_rate(kernels, INFINITY);
+    const double margin = fmin(c, (double)g->kg) < 2 * vl ? 0.55 : 0.9; /* transforms of few channels take longer */
+    return cost < margin * windows * fmin(product, TAPS * c * ((double)g->kg + 9));
 }
 
 /* By one image of the batch alone, so that an image has the same bits in any batch. */
