@@ -308,7 +308,8 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
 {
     const int columns = (outputs - 1) * stride + taps;
     const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
-    const bool twice = rows * taps > 15; /* a copy without tests pays where registers are short */
+    /* A copy without tests pays where registers are short, or the sums few. */
+    const bool twice = rows * taps > 15 || (REGISTERS == 32 && taps == 3);
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
         acc[tap] = sums[tap];
