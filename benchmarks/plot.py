@@ -70,10 +70,10 @@ def draw_pass(pair, records, names, what):
 
 
 def heading(about, threads):
-    """What was measured, on what."""
+    """What was measured, on what, in two lines."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items() if name != "chanconv")
     return (f"chanconv {about['versions']['chanconv']}, {about['dtype']}, {threads} thread{'s' if threads > 1 else ''}, "
-            f"{about['processor']} ({about.get('isa', 'no peak')}), {about['clock']} time, {about['date']}, "
+            f"{about['processor']} ({about.get('isa', 'no peak')}), {about['clock']} time, {about['date']}\n"
             f"against {versions}")
 
 
