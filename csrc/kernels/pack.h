@@ -55,30 +55,31 @@ INLINE bool NAME(pack_rows)(REAL *dst, int64_t width, const REAL *src, int64_t r
 /* Columns that lie contiguous in src: a transposition, by blocks of 4 x 4 in registers. */
 typedef REAL NAME(vec4) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 
-INLINE void NAME(turn4)(NAME(vec4) a, NAME(vec4) b, NAME(vec4) c, NAME(vec4) d, NAME(vec4) turned[4])
+/* Four rows become columns. By way of memory that the compiler does away with: vectors wider than the processor's may not be
+ * arguments. */
+INLINE void NAME(turn4)(NAME(vec4) v[4])
 {
+    const NAME(vec4) a = v[0], b = v[1], c = v[2], d = v[3];
     const NAME(vec4) ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     const NAME(vec4) cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    turned[0] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
-    turned[1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
-    turned[2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
-    turned[3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
+    v[0] = __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5);
+    v[1] = __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7);
+    v[2] = __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5);
+    v[3] = __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7);
 }
 
 INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col,
                              NAME(vec4) zeros[4])
 {
-    const NAME(vec4) a = *(const NAME(vec4) *)src, b = *(const NAME(vec4) *)(src + src_col);
-    const NAME(vec4) c = *(const NAME(vec4) *)(src + 2 * src_col), d = *(const NAME(vec4) *)(src + 3 * src_col);
-    NAME(vec4) turned[4];
-    NAME(turn4)(a, b, c, d, turned);
+    NAME(vec4) v[4];
     UNROLL for (int i = 0; i < 4; i++) {
-        *(NAME(vec4) *)(dst + i * dst_row) = turned[i];
+        v[i] = *(const NAME(vec4) *)(src + i * src_col);
+        zeros[i] += v[i] * 0;
     }
-    zeros[0] += a * 0;
-    zeros[1] += b * 0;
-    zeros[2] += c * 0;
-    zeros[3] += d * 0;
+    NAME(turn4)(v);
+    UNROLL for (int i = 0; i < 4; i++) {
+        *(NAME(vec4) *)(dst + i * dst_row) = v[i];
+    }
 }
 
 /* Rows first .. end - 1 of columns that lie contiguous in src: 4 columns at a time. The next 4 are fetched meanwhile: a
@@ -240,10 +241,11 @@ LOOPS TARGET static void NAME(move_pixels)(int64_t count, int64_t channels, cons
  * the last one. */
 INLINE void NAME(put4)(REAL *dst, int64_t dst_row, const REAL *const src[4], int64_t i, const REAL bias[4])
 {
-    const NAME(vec4) a = *(const NAME(vec4) *)(src[0] + i) + bias[0], b = *(const NAME(vec4) *)(src[1] + i) + bias[1];
-    const NAME(vec4) c = *(const NAME(vec4) *)(src[2] + i) + bias[2], d = *(const NAME(vec4) *)(src[3] + i) + bias[3];
     NAME(vec4) v[4];
-    NAME(turn4)(a, b, c, d, v);
+    UNROLL for (int j = 0; j < 4; j++) {
+        v[j] = *(const NAME(vec4) *)(src[j] + i) + bias[j];
+    }
+    NAME(turn4)(v);
     UNROLL for (int j = 0; j < 4; j++) {
         *(NAME(vec4) *)(dst + (i + j) * dst_row) = v[j];
     }

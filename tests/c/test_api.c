@@ -108,7 +108,7 @@ static void test_bad_options(void)
 
 /* ---- Nothing allocated, nothing started ---------------------------------------------------------------------------- */
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(MEMORY_SANITIZER)
 /* The C library's allocator, counted. */
 static _Atomic long allocations;
 void *__libc_malloc(size_t bytes);
