@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Winograd's F(4x4, 3x3): its error bound and its usual error, sizes around its tiles, values that are not finite."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from oracle import MODES, Problem, run, same_bits
@@ -79,6 +81,10 @@ def bound(pass_, problem, arrays, dtype):
     """
     if pass_ == "grad_kernel":
         return gradient_bound(problem, arrays, dtype)
+    if pass_ == "per_sample":
+        x, kernel, bias, grad = arrays
+        one = replace(problem, n=1)
+        return np.stack([gradient_bound(one, (x[i:i + 1], kernel, bias, grad[i:i + 1]), dtype) for i in range(len(x))])
     images, kernel, (oh, ow) = as_forward(pass_, problem, arrays)
     total = [winograd(abs(x), abs(kernel), [abs(t) for t in (INPUT, KERNEL, OUTPUT)]) for x in images]
     bias = abs(arrays[2].astype(np.float64)) if pass_ == "forward" else 0

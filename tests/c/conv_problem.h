@@ -287,6 +287,21 @@ static UNUSED void take_algorithm(struct problem *p, chanconv_algorithm algorith
     p->conv.precision = algorithm == CHANCONV_AUTO ? CHANCONV_STRICT : CHANCONV_FAST;
 }
 
+/* A pass by an algorithm, unless it declines the shape, gives what is expected. */
+static UNUSED void check_call(chanconv_context *context, const struct problem *problem, const struct pass *pass,
+                              chanconv_algorithm algorithm)
+{
+    struct problem p = *problem;
+    void *out = malloc((size_t)(p.count[pass->out] + 1) * item_bytes(&p));
+    take_algorithm(&p, algorithm);
+    const chanconv_status status = run_pass(context, &p, pass, out);
+    const bool declined = status == CHANCONV_BAD_ALGORITHM && algorithm > CHANCONV_GEMM;
+    if (!declined && (!CHECK(status == CHANCONV_OK) || !CHECK(as_expected(&p, pass->out, out)))) {
+        describe(&p, pass, 0);
+    }
+    free(out);
+}
+
 /* ---- Shapes ---------------------------------------------------------------------------------------------------- */
 
 static const struct shape {

@@ -39,20 +39,6 @@ struct caller {
     int number;
 };
 
-static void check_call(chanconv_context *context, const struct problem *problem, const struct pass *pass,
-                       chanconv_algorithm algorithm)
-{
-    struct problem p = *problem;
-    void *out = malloc((size_t)(p.count[pass->out] + 1) * item_bytes(&p));
-    take_algorithm(&p, algorithm);
-    const chanconv_status status = run_pass(context, &p, pass, out);
-    const bool declined = status == CHANCONV_BAD_ALGORITHM && algorithm > CHANCONV_GEMM;
-    if (!declined && (!CHECK(status == CHANCONV_OK) || !CHECK(as_expected(&p, pass->out, out)))) {
-        describe(&p, pass, 0);
-    }
-    free(out);
-}
-
 static void *call_all(void *data)
 {
     const struct caller *self = data;
