@@ -10,8 +10,10 @@ arguments mean stand in chanconv.h.
 from math import prod
 
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_New
 from libc.stdint cimport int64_t, uintptr_t
+from libc.string cimport memset
 
 from chanconv cimport *
 
@@ -837,6 +839,111 @@ def conv_grad_bias(Convolution conv not None, const real[::1] grad_y not None, r
     check_count("grad_output", grad_y.shape[0], conv.sizes.y_count)
     check_count("out", grad_bias.shape[0], conv.conv.k)
     conv.unary(chanconv_conv_grad_bias, sizeof(real), &grad_y[0], &grad_bias[0])
+
+
+# ---- Convolution, the short way -------------------------------------------------------------------------------------
+# As with activations: bringing arrays of any form into that of a pass takes longer than a small convolution does. For
+# ordinary ones all but the values follows from shapes, dtype and options: what a call did serves the next with the same.
+
+cdef struct Shapes:
+    int64_t item
+    int64_t axes[3]
+    int64_t sizes[3][4]
+
+
+cdef bint add_shape(Shapes *shapes, int i, const Py_buffer *array) noexcept:
+    """Whether there is an array, of a shape that fits in."""
+    if array == NULL or array.ndim > 4:
+        return False
+    shapes.axes[i] = array.ndim
+    for axis in range(array.ndim):
+        shapes.sizes[i][axis] = array.shape[axis]
+    return True
+
+
+cdef class KeptCall:
+    """What of a call decides how it is computed but the values of its arrays."""
+    cdef Convolution conv
+    cdef Elementwise activation
+    cdef object shape
+
+
+cdef class Calls:
+    """Calls of one pass that have succeeded, kept by their options and by shapes and dtype of their arrays.
+
+    ``Calls(what)``: "forward" is given x, kernel and bias or None; "grad_x" grad_output and kernel; "grad_kernel"
+    grad_output and x. `options` decides, with shapes and dtype, how the pass is computed; it may be a key.
+    """
+    cdef biased_pass biased
+    cdef binary_pass binary
+    cdef dict kept
+
+    def __init__(self, str what not None):
+        if what == "forward":
+            self.biased = chanconv_conv_forward
+        else:
+            self.binary = chanconv_conv_grad_x if what == "grad_x" else chanconv_conv_grad_kernel
+        self.kept = {}
+
+    def again(self, options, a, b, bias=None):
+        """The result if a call with these options and with arrays like these is kept, else None."""
+        cdef Held held
+        held.count = 0
+        try:
+            return self.run(&held, options, a, b, bias)
+        finally:
+            release(&held)
+
+    def keep(self, options, a, b, bias, Convolution conv not None, shape, Elementwise activation=None):
+        """Keeps a call, unless its arrays are no ordinary ones; `shape`: of its result."""
+        cdef KeptCall call = KeptCall()
+        cdef Held held
+        held.count = 0
+        call.conv, call.activation, call.shape = conv, activation, shape
+        try:
+            key = self.key(&held, options, plain_dtype(a), a, b, bias)
+        finally:
+            release(&held)
+        if key is not None:
+            if len(self.kept) >= 1024:
+                self.kept.clear()
+            self.kept[key] = call
+
+    def clear(self):
+        """Keeps none."""
+        self.kept.clear()
+
+    cdef object key(self, Held *held, object options, object dtype, object a, object b, object bias):
+        """The key of a call whose arrays are ordinary ones of one dtype, which are then held; else None."""
+        cdef Shapes shapes
+        if dtype is None:
+            return None
+        memset(&shapes, 0, sizeof(shapes))
+        shapes.item = dtype is FLOAT64
+        shapes.axes[2] = -1
+        if not add_shape(&shapes, 0, hold(held, a, dtype, 0)) or not add_shape(&shapes, 1, hold(held, b, dtype, 0)):
+            return None
+        if bias is not None and not add_shape(&shapes, 2, hold(held, bias, dtype, 0)):
+            return None
+        return options, PyBytes_FromStringAndSize(<const char *>&shapes, sizeof(shapes))
+
+    cdef object run(self, Held *held, object options, object a, object b, object bias):
+        dtype = plain_dtype(a)
+        call = <KeptCall>self.kept.get(self.key(held, options, dtype, a, b, bias))
+        if call is None:
+            return None
+        result = EMPTY(call.shape, dtype)
+        cdef Py_buffer *target = hold(held, result, dtype, PyBUF_WRITABLE)
+        if target == NULL:
+            return None
+        cdef void *first = held.buffer[0].buf
+        cdef void *second = held.buffer[1].buf
+        if self.biased == NULL:
+            call.conv.binary(self.binary, target.itemsize, first, second, target.buf)
+        else:
+            call.conv.biased(self.biased, target.itemsize, first, second, NULL if bias is None else held.buffer[2].buf,
+                             target.buf, call.activation)
+        return result
 
 
 # ---- Kernels that are kept ------------------------------------------------------------------------------------------

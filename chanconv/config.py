@@ -119,7 +119,7 @@ def precision(precision):
 
 def strict():
     """Whether the precision in force is "strict"."""
-    return get_precision() == "strict"
+    return (_of_context.get() or _of_process) == "strict"
 
 
 # ---- The machine ----------------------------------------------------------------------------------------------------

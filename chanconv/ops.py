@@ -14,10 +14,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy import empty, ndarray
 
-from chanconv import _chanconv, activations, geometry
-from chanconv.arrays import COMPUTED_IN, FLOAT32, READY, by_dtype, check_out, common, deliver, place
+from chanconv import _chanconv, activations, geometry, trace
+from chanconv.arrays import COMPUTED_IN, FLOAT32, by_dtype, check_out, common, deliver, place
 from chanconv.config import strict
 from chanconv.explanation import Explanation
 from chanconv.geometry import IMAGES, PLANES
@@ -107,55 +106,59 @@ def _named(names, find, *arguments):
         raise ValueError(f"{names.get(argument, (argument,))[0]}: {text} ({values})") from None
 
 
-def _gradients(wanted, dtype, problem, grad_output, x, kernel):
-    """The gradients of the convolution of x with kernel."""
-    convolution, computed = problem.convolution, COMPUTED_IN[dtype]
-    found = {}
-    if "x" in wanted:
-        found["x"] = deliver(_GRAD_X[computed], convolution, problem.x_shape, dtype, (grad_output, kernel))
-    if "kernel" in wanted:
-        found["kernel"] = deliver(_GRAD_KERNEL[computed], convolution, problem.kernel_shape, dtype, (grad_output, x))
-    if "bias" in wanted:
-        found["bias"] = deliver(_GRAD_BIAS[computed], convolution, problem.bias_shape, dtype, (grad_output,))
-    return ConvGradients(**found)
-
-
 # ---- Calls that come again ------------------------------------------------------------------------------------------
 
-# For arrays in the usual form all but the values follows from shapes, dtype and options. What a call of `conv` with these,
-# or of `plane_conv`, did stands here for the next one: that costs a microsecond less, which is a third of a small convolution.
-_KEPT: dict = {}
-_KEPT_MOST = 1024
+# For ordinary arrays all but the values follows from shapes, dtype and options. What a call with these did is kept for the
+# next one: that costs one to two microseconds less, which is half of a small convolution.
+_FORWARD_CALLS, _GRAD_X_CALLS, _GRAD_KERNEL_CALLS = map(_chanconv.Calls, ("forward", "grad_x", "grad_kernel"))
+_UNPACKED_CALLS = _chanconv.Calls("forward")  # by layers, which keep packed kernels, where these gain nothing
 
 
-def _usual(form, x, kernel, bias, given, activation):
-    """What decides how such a call is computed; None if an array or the activation has not the usual form."""
-    dtype = x.dtype if type(x) is type(kernel) is ndarray else None
-    if dtype is None or kernel.dtype is not dtype or x.flags.num & kernel.flags.num & READY != READY:
-        return None
-    if activation is not None and type(activation) is not str:
-        return None
-    if bias is None:
-        return form, x.shape, kernel.shape, None, dtype, given, activation, strict()
-    if type(bias) is not ndarray or bias.dtype is not dtype or bias.flags.num & READY != READY:
-        return None
-    return form, x.shape, kernel.shape, bias.shape, dtype, given, activation, strict()
+def _as_key(activation):
+    if activation is None or type(activation) is str:
+        return activation
+    fused, after = _activation(activation)
+    return fused or after
 
 
-def _keep(key, convolution, y_shape, dtype, activation):
-    """Keeps a call that has succeeded, if the pass computed all of the result, in its dtype."""
-    fused, after = activation
-    if after is None and dtype in _FORWARD:
-        if len(_KEPT) >= _KEPT_MOST:
-            _KEPT.clear()
-        _KEPT[key] = _FORWARD[dtype], convolution, y_shape, dtype, fused
+def _keep(calls, key, dtype, arrays, convolution, shape, activation=None):
+    """Keeps a call that has succeeded. Not where arrays are converted, nor where a line is to be written for each call."""
+    if arrays[0].dtype is dtype is COMPUTED_IN[dtype] and not trace.ENABLED:
+        calls.keep(key, *arrays, convolution, shape, activation)
 
 
-def _again(kept, x, kernel, bias):
-    function, convolution, y_shape, dtype, fused = kept
-    y = empty(y_shape, dtype)
-    function(convolution, x.ravel(), kernel.ravel(), bias if bias is None else bias.ravel(), y.ravel(), fused)
-    return y
+def _grad_x(key, dtype, problem, grad_output, kernel, out=None):
+    """The gradient of x, which is kept under `key`."""
+    convolution, shape = problem.convolution, problem.x_shape
+    grad_x = deliver(_GRAD_X[COMPUTED_IN[dtype]], convolution, shape, dtype, (grad_output, kernel), out)
+    _keep(_GRAD_X_CALLS, key, dtype, (grad_output, kernel, None), convolution, shape)
+    return grad_x
+
+
+def _grad_kernel(key, dtype, problem, grad_output, x, out=None):
+    """The gradient of the kernel, which is kept under `key`."""
+    convolution, shape = problem.convolution, problem.kernel_shape
+    grad_kernel = deliver(_GRAD_KERNEL[COMPUTED_IN[dtype]], convolution, shape, dtype, (grad_output, x), out)
+    _keep(_GRAD_KERNEL_CALLS, key, dtype, (grad_output, x, None), convolution, shape)
+    return grad_kernel
+
+
+def _gradients(wanted, given, dtype, problem, grad_output, x, kernel):
+    """The gradients of the convolution of x with kernel."""
+    found = {}
+    common_type = grad_output.dtype is dtype  # else two may be of a type that is not the common one
+    if "x" in wanted:
+        key = given, strict(), problem.x_shape
+        known = _GRAD_X_CALLS.again(key, grad_output, kernel) if common_type else None
+        found["x"] = _grad_x(key, dtype, problem, grad_output, kernel) if known is None else known
+    if "kernel" in wanted:
+        key = given, strict(), problem.kernel_shape
+        known = _GRAD_KERNEL_CALLS.again(key, grad_output, x) if common_type else None
+        found["kernel"] = _grad_kernel(key, dtype, problem, grad_output, x) if known is None else known
+    if "bias" in wanted:
+        function, shape = _GRAD_BIAS[COMPUTED_IN[dtype]], problem.bias_shape
+        found["bias"] = deliver(function, problem.convolution, shape, dtype, (grad_output,))
+    return ConvGradients(**found)
 
 
 # ---- Planes ---------------------------------------------------------------------------------------------------------
@@ -205,15 +208,14 @@ def plane_conv(x, kernel, stride=1, *, padding=0, dilation=1, padding_mode="zero
            [-4., -4.]])
     """
     given = geometry.options(stride, padding, dilation, 1, padding_mode, algorithm)
-    key = _usual(PLANES, x, kernel, None, given, None) if out is None else None
-    kept = _KEPT.get(key)
-    if kept is not None:
-        return _again(kept, x, kernel, None)
+    key = given, strict(), None
+    y = _FORWARD_CALLS.again(key, x, kernel) if out is None else None
+    if y is not None:
+        return y
     dtype, (x, kernel) = common(_X_KERNEL, (x, kernel))
     problem = geometry.problem(PLANES, dtype, x.shape, kernel.shape, given, strict())
     y = deliver(_FORWARD[COMPUTED_IN[dtype]], problem.convolution, problem.y_shape, dtype, (x, kernel, None), out)
-    if key is not None:
-        _keep(key, problem.convolution, problem.y_shape, dtype, (None, None))
+    _keep(_FORWARD_CALLS, key, dtype, (x, kernel, None), problem.convolution, problem.y_shape)
     return y
 
 
@@ -269,7 +271,7 @@ def plane_conv_backward(
     dtype, (grad_output, x, kernel) = common(_GRAD_X_KERNEL, (grad_output, x, kernel))
     problem = geometry.problem(PLANES, dtype, x.shape, kernel.shape, given, strict())
     problem.check_grad_output(grad_output.shape)
-    return _gradients(wanted, dtype, problem, grad_output, x, kernel)
+    return _gradients(wanted, given, dtype, problem, grad_output, x, kernel)
 
 
 # ---- Images ---------------------------------------------------------------------------------------------------------
@@ -349,28 +351,28 @@ def conv(
     array([27.,  0.], dtype=float32)
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
-    key = _usual(IMAGES, x, kernel, bias, given, activation) if out is None else None
-    kept = _KEPT.get(key)
-    if kept is not None:
-        return _again(kept, x, kernel, bias)
-    return _conv(_FORWARD, given, x, kernel, bias, activation, out, key)
+    key = given, strict(), _as_key(activation)
+    y = _FORWARD_CALLS.again(key, x, kernel, bias) if out is None else None
+    return _conv(_FORWARD, _FORWARD_CALLS, key, x, kernel, bias, activation, out) if y is None else y
 
 
-def _conv(passes, given, x, kernel, bias, activation, out, key=None):
-    """`conv` by one of `passes`; with a key its way of computing is kept for a call that comes again."""
+def _conv(passes, calls, key, x, kernel, bias, activation, out):
+    """`conv` by one of `passes`; kept among `calls` where that is all there is to it."""
     activation = _activation(activation)
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
-    problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, given, strict())
+    problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, *key[:2])
     y = _biased(passes, problem, problem.y_shape, dtype, x, kernel, bias, activation, out)
-    if key is not None:
-        _keep(key, problem.convolution, problem.y_shape, dtype, activation)
+    fused, after = activation
+    if after is None and (calls is _FORWARD_CALLS or not _chanconv.packing_gains(problem.convolution, "forward")):
+        _keep(calls, key, dtype, (x, kernel, bias), problem.convolution, problem.y_shape, fused)
     return y
 
 
 def kept_conv(kept, x, kernel, bias, activation, *, stride, padding, dilation, groups, padding_mode):
     """`conv` with a kernel that a layer keeps, a `KeptKernel("forward")`."""
-    given = geometry.options(stride, padding, dilation, groups, padding_mode, "auto")
-    return _conv(kept, given, x, kernel, bias, activation, None)
+    key = geometry.options(stride, padding, dilation, groups, padding_mode, "auto"), strict(), _as_key(activation)
+    y = _UNPACKED_CALLS.again(key, x, kernel, bias)
+    return _conv(kept, _UNPACKED_CALLS, key, x, kernel, bias, activation, None) if y is None else y
 
 
 def conv_backward(
@@ -422,7 +424,7 @@ def conv_backward(
     dtype, (grad_output, x, kernel) = common(_GRAD_X_KERNEL, (grad_output, x, kernel))
     problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, given, strict())
     problem.check_grad_output(grad_output.shape)
-    return _gradients(wanted, dtype, problem, grad_output, x, kernel)
+    return _gradients(wanted, given, dtype, problem, grad_output, x, kernel)
 
 
 def conv_grad_x(
@@ -470,12 +472,15 @@ def conv_grad_x(
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     x_shape = geometry.shape("x_shape", x_shape)
+    key = given, strict(), x_shape
+    grad_x = _GRAD_X_CALLS.again(key, grad_output, kernel) if out is None else None
+    if grad_x is not None:
+        return grad_x
     dtype, (grad_output, kernel) = common(("grad_output", "kernel"), (grad_output, kernel))
     names = {"x": ("x_shape", x_shape)}
     problem = _named(names, geometry.problem, IMAGES, dtype, x_shape, kernel.shape, given, strict())
     problem.check_grad_output(grad_output.shape)
-    function = _GRAD_X[COMPUTED_IN[dtype]]
-    return deliver(function, problem.convolution, x_shape, dtype, (grad_output, kernel), out)
+    return _grad_x(key, dtype, problem, grad_output, kernel, out)
 
 
 def conv_grad_kernel(
@@ -529,13 +534,18 @@ def conv_grad_kernel(
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     kernel_shape = geometry.shape("kernel_shape", kernel_shape)
+    key = given, strict(), kernel_shape
+    grad_kernel = _GRAD_KERNEL_CALLS.again(key, grad_output, x) if out is None and not per_sample else None
+    if grad_kernel is not None:
+        return grad_kernel
     dtype, (grad_output, x) = common(("grad_output", "x"), (grad_output, x))
     names = {"kernel": ("kernel_shape", kernel_shape)}
     problem = _named(names, geometry.problem, IMAGES, dtype, x.shape, kernel_shape, given, strict())
     problem.check_grad_output(grad_output.shape)
-    passes = _GRAD_KERNEL_PER_SAMPLE if per_sample else _GRAD_KERNEL
-    shape = (*x.shape[:-3], *kernel_shape) if per_sample else kernel_shape
-    return deliver(passes[COMPUTED_IN[dtype]], problem.convolution, shape, dtype, (grad_output, x), out)
+    if not per_sample:
+        return _grad_kernel(key, dtype, problem, grad_output, x, out)
+    function, shape = _GRAD_KERNEL_PER_SAMPLE[COMPUTED_IN[dtype]], (*x.shape[:-3], *kernel_shape)
+    return deliver(function, problem.convolution, shape, dtype, (grad_output, x), out)
 
 
 # ---- The transpose --------------------------------------------------------------------------------------------------

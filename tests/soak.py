@@ -61,7 +61,8 @@ def held():
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
-    ops._KEPT.clear()
+    for calls in (value for value in vars(ops).values() if isinstance(value, _chanconv.Calls)):
+        calls.clear()
     gc.collect()
     with open("/proc/self/statm") as file:
         resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")

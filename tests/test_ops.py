@@ -136,6 +136,26 @@ def test_a_call_that_comes_again():
         chanconv.conv(np.ma.masked_array(x), kernel, bias=bias)
 
 
+def test_a_gradient_that_comes_again():
+    """The same of gradients, with the shape that is asked for."""
+    grad_output = np.random.default_rng(3).standard_normal(Y.shape).astype(Y.dtype)
+    expected = [chanconv.conv_grad_x(grad_output, KERNEL, X.shape, out=np.empty_like(X)),
+                chanconv.conv_grad_kernel(grad_output, X, KERNEL.shape, out=np.empty_like(KERNEL))]  # fmt: skip
+    for _ in range(3):
+        found = [chanconv.conv_grad_x(grad_output.copy(), KERNEL.copy(), X.shape),
+                 chanconv.conv_grad_kernel(grad_output.copy(), X.copy(), KERNEL.shape)]  # fmt: skip
+        assert all(map(same_bits, found, expected)) and all(gradient.flags.owndata for gradient in found)
+        found = chanconv.conv_backward(grad_output, X, KERNEL)
+        assert same_bits(found.x, expected[0]) and same_bits(found.kernel, expected[1])
+        mixed = chanconv.conv_backward(grad_output, X, KERNEL.astype(np.float64))
+        assert mixed.x.dtype == mixed.kernel.dtype == np.float64
+    for shape in ((*X.shape[:-1], 1), X.shape[1:], (X.shape[0] + 1, *X.shape[1:])):
+        with pytest.raises(ValueError, match="^(grad_output|kernel|x_shape): expected"):
+            chanconv.conv_grad_x(grad_output, KERNEL, shape)
+    with pytest.raises(TypeError, match="^x_shape: expected an int"):
+        chanconv.conv_grad_x(grad_output, KERNEL, tuple(map(float, X.shape)))
+
+
 def test_output_shape_is_that_of_the_result():
     shapes = itertools.product([(9, 7, 4), (0, 9, 7, 4), (2, 9, 7, 4)], [(3, 2, 4, 5), (3, 2, 4)])
     for x_shape, kernel_shape in shapes:
