@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a call costs when there is next to nothing to multiply, in microseconds, and where the time goes.
 
-The steps are those of `chanconv.conv`, called one by one with what the step before gives. "arithmetic" is what the C
-library takes for the layer more than for the smallest convolution there is, one pixel and one channel.
+Arrays are ordinary ones whose shapes came before, so that the call is kept; "the long way" is what any other costs. "arithmetic"
+is what the layer takes more than the smallest convolution there is, one pixel and one channel.
 """
 import argparse
 from statistics import median
@@ -11,53 +11,26 @@ from statistics import median
 import numpy as np
 
 import chanconv
-from chanconv import _chanconv, arrays, geometry
+from chanconv import geometry
 from layers import LAYERS, PASSES, Problem, select
 from peers import PEERS, Chanconv, installed
 from timing import interleave
 
 FLOAT32 = np.dtype("float32")
-FORWARD = _chanconv.conv_forward["float"]
-
-
-def given(layer):
-    """Step 1: the scalar arguments as a key."""
-    return geometry.options(layer.stride, layer.padding, layer.dilation, layer.groups)
-
-
-def found(x, kernel, key):
-    """Step 2: common type, and the checked convolution that was kept for these shapes."""
-    dtype, _ = arrays.common(("x", "kernel"), (x, kernel))
-    return geometry.problem(geometry.IMAGES, dtype, x.shape, kernel.shape, key, 0)
-
-
-def views(*operands):
-    """Step 4: flat arrays."""
-    return [arrays.flat(array, FLOAT32) for array in operands]
-
-
-def pixel():
-    """The smallest convolution there is and its flat arrays."""
-    x, kernel = np.ones((1, 1, 1, 1), FLOAT32), np.ones((1, 1, 1, 1), FLOAT32)
-    return found(x, kernel, geometry.options(1, 0, 1, 1)).convolution, views(x, kernel, np.empty_like(x))
 
 
 def steps(layer):
-    """The steps of one call as functions without arguments."""
+    """Calls and parts of them as functions without arguments."""
     problem = Problem.random(layer, "forward", FLOAT32)
-    key = given(layer)
-    plan = found(problem.x, problem.kernel, key)
-    x, kernel, y = views(problem.x, problem.kernel, problem.grad_y.copy())
-    convolution, (px, pkernel, py) = pixel()
-    options = layer.geometry
+    x, kernel, options = problem.x, problem.kernel, layer.geometry
+    pixel, tap = np.ones((1, 1, 1, 1), FLOAT32), np.ones((1, 1, 1, 1), FLOAT32)
+    y, rows = problem.grad_y, np.repeat(x, 2, axis=-3)[..., ::2, :, :]
     return {
-        "whole call": lambda: chanconv.conv(problem.x, problem.kernel, **options),
-        "scalar arguments": lambda: given(layer),
-        "types and shapes, convolution looked up": lambda: found(problem.x, problem.kernel, key),
-        "result array": lambda: arrays.empty(plan.y_shape, FLOAT32),
-        "flat views": lambda: views(problem.x, problem.kernel, problem.grad_y),
-        "binding and C library": lambda: FORWARD(plan.convolution, x, kernel, None, y, None),
-        "binding and C library, one pixel": lambda: FORWARD(convolution, px, pkernel, None, py, None),
+        "the long way": lambda: chanconv.conv(rows, kernel, **options),
+        "whole call": lambda: chanconv.conv(x, kernel, **options),
+        "one pixel": lambda: chanconv.conv(pixel, tap),
+        "scalar arguments": lambda: geometry.options(layer.stride, layer.padding, layer.dilation, layer.groups),
+        "result array": lambda: np.empty(y.shape, FLOAT32),
     }
 
 
@@ -69,14 +42,12 @@ def microseconds(calls, rounds):
 
 
 def breakdown(layer, rounds):
-    """(what, microseconds) of one forward call, whole and in parts."""
+    """(what, microseconds) of one forward call: the long way, whole, and in parts."""
     cost = microseconds(steps(layer), rounds)
-    least = cost.pop("binding and C library, one pixel")
-    inside = cost.pop("binding and C library")
-    whole = cost.pop("whole call")
-    parts = {**cost, "binding and C library but arithmetic": least, "arithmetic": inside - least}
-    parts["the rest"] = whole - sum(parts.values())
-    return [("whole call", whole), *parts.items()]
+    least = cost.pop("one pixel")
+    long, whole = cost.pop("the long way"), cost.pop("whole call")
+    parts = {"the call kept, buffers, C library": least - sum(cost.values()), "arithmetic": whole - least}
+    return [("the long way", long), ("whole call, kept", whole), *cost.items(), *parts.items()]
 
 
 def beside_peers(layer, rounds):

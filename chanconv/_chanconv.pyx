@@ -885,12 +885,12 @@ cdef class Calls:
             self.binary = chanconv_conv_grad_x if what == "grad_x" else chanconv_conv_grad_kernel
         self.kept = {}
 
-    def again(self, options, a, b, bias=None):
-        """The result if a call with these options and with arrays like these is kept, else None."""
+    def again(self, options, a, b, bias=None, out=None):
+        """The result, in `out` if given, if a call with these options and arrays like these is kept; else None."""
         cdef Held held
         held.count = 0
         try:
-            return self.run(&held, options, a, b, bias)
+            return self.run(&held, options, a, b, bias, out)
         finally:
             release(&held)
 
@@ -927,15 +927,19 @@ cdef class Calls:
             return None
         return options, PyBytes_FromStringAndSize(<const char *>&shapes, sizeof(shapes))
 
-    cdef object run(self, Held *held, object options, object a, object b, object bias):
+    cdef object run(self, Held *held, object options, object a, object b, object bias, object out):
         dtype = plain_dtype(a)
         call = <KeptCall>self.kept.get(self.key(held, options, dtype, a, b, bias))
         if call is None:
             return None
-        result = EMPTY(call.shape, dtype)
+        cdef int inputs = held.count
+        result = EMPTY(call.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, result, dtype, PyBUF_WRITABLE)
-        if target == NULL:
+        if target == NULL or result.shape != call.shape:
             return None
+        for i in range(inputs):
+            if not apart(target, &held.buffer[i]):
+                return None
         cdef void *first = held.buffer[0].buf
         cdef void *second = held.buffer[1].buf
         if self.biased == NULL:

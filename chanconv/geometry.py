@@ -99,12 +99,23 @@ def shape(name, value):
     return sizes
 
 
+def _is_plain(value):
+    """Whether it is an int or a pair of ints, exactly these, which may be a part of a key as it is."""
+    if type(value) is tuple:
+        return len(value) == 2 and type(value[0]) is type(value[1]) is int
+    return type(value) is int
+
+
+def _are_plain_pads(value):
+    return _is_plain(value) or (type(value) is tuple and len(value) == 2 and all(map(_is_plain, value)))
+
+
 def options(stride, padding, dilation, groups=1, padding_mode="zeros", algorithm="auto"):
-    """The scalar arguments in a form that may be a key. What is an int or a name already stays as it is."""
+    """The scalar arguments in a form that may be a key. What is plain already stays as it is: that costs less."""
     return (
-        stride if type(stride) is int else pair("stride", stride),
-        padding if type(padding) is int else pads(padding),
-        dilation if type(dilation) is int else pair("dilation", dilation),
+        stride if type(stride) is int or _is_plain(stride) else pair("stride", stride),
+        padding if type(padding) is int or _are_plain_pads(padding) else pads(padding),
+        dilation if type(dilation) is int or _is_plain(dilation) else pair("dilation", dilation),
         groups if type(groups) is int else index("groups", groups),
         padding_mode if type(padding_mode) is str else name_of("padding_mode", padding_mode, PADDING_MODES),
         algorithm if type(algorithm) is str else name_of("algorithm", algorithm, ALGORITHMS),

@@ -209,7 +209,7 @@ def plane_conv(x, kernel, stride=1, *, padding=0, dilation=1, padding_mode="zero
     """
     given = geometry.options(stride, padding, dilation, 1, padding_mode, algorithm)
     key = given, strict(), None
-    y = _FORWARD_CALLS.again(key, x, kernel) if out is None else None
+    y = _FORWARD_CALLS.again(key, x, kernel, None, out)
     if y is not None:
         return y
     dtype, (x, kernel) = common(_X_KERNEL, (x, kernel))
@@ -352,7 +352,7 @@ def conv(
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     key = given, strict(), _as_key(activation)
-    y = _FORWARD_CALLS.again(key, x, kernel, bias) if out is None else None
+    y = _FORWARD_CALLS.again(key, x, kernel, bias, out)
     return _conv(_FORWARD, _FORWARD_CALLS, key, x, kernel, bias, activation, out) if y is None else y
 
 
@@ -473,7 +473,7 @@ def conv_grad_x(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     x_shape = geometry.shape("x_shape", x_shape)
     key = given, strict(), x_shape
-    grad_x = _GRAD_X_CALLS.again(key, grad_output, kernel) if out is None else None
+    grad_x = _GRAD_X_CALLS.again(key, grad_output, kernel, None, out)
     if grad_x is not None:
         return grad_x
     dtype, (grad_output, kernel) = common(("grad_output", "kernel"), (grad_output, kernel))
@@ -535,7 +535,7 @@ def conv_grad_kernel(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     kernel_shape = geometry.shape("kernel_shape", kernel_shape)
     key = given, strict(), kernel_shape
-    grad_kernel = _GRAD_KERNEL_CALLS.again(key, grad_output, x) if out is None and not per_sample else None
+    grad_kernel = None if per_sample else _GRAD_KERNEL_CALLS.again(key, grad_output, x, None, out)
     if grad_kernel is not None:
         return grad_kernel
     dtype, (grad_output, x) = common(("grad_output", "x"), (grad_output, x))

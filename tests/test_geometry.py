@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+import chanconv
 from chanconv import geometry
 from chanconv.arrays import FLOAT32, FLOAT64
 from chanconv.geometry import COLUMNS, IMAGES, PLANES, TRANSPOSED
@@ -107,8 +108,23 @@ def test_what_is_no_shape(value):
 
 def test_options():
     assert DEFAULT == (1, 0, 1, 1, "zeros", "auto")
-    assert geometry.options((1, 2), (3, 4), np.int8(2), np.int8(3), np.str_("reflect"), "gemm") == (
+    assert geometry.options([1, 2], [3, 4], np.int8(2), np.int8(3), np.str_("reflect"), "gemm") == (
         (1, 2), ((3, 3), (4, 4)), (2, 2), 3, "reflect", "gemm")  # fmt: skip
+
+
+@pytest.mark.parametrize("padding", [(3, 4), ((3, 3), (4, 5)), (3, (4, 5)), "same", 2])
+def test_plain_options_stay_as_they_are(padding):
+    given = geometry.options((1, 2), padding, (2, 2))
+    assert given == ((1, 2), padding, (2, 2), 1, "zeros", "auto") and given[1] is padding
+    x, kernel = np.ones((9, 8, 1)), np.ones((2, 3, 1, 1))
+    pads = padding if padding == "same" else geometry.pads(padding)
+    assert np.array_equal(chanconv.conv(x, kernel, padding=padding), chanconv.conv(x, kernel, padding=pads))
+
+
+@pytest.mark.parametrize("padding", [(3, True), ((3, 3), (4, 5.0)), (3, (np.float32(4), 5)), (3, 4, 5), (3, (4, 5, 6))])
+def test_pads_that_are_not_plain_are_checked(padding):
+    with pytest.raises((TypeError, ValueError), match="^padding: expected an int"):
+        geometry.options(1, padding, 1)
 
 
 def test_gradients_that_are_wanted():

@@ -149,6 +149,16 @@ def test_a_gradient_that_comes_again():
         assert same_bits(found.x, expected[0]) and same_bits(found.kernel, expected[1])
         mixed = chanconv.conv_backward(grad_output, X, KERNEL.astype(np.float64))
         assert mixed.x.dtype == mixed.kernel.dtype == np.float64
+    aliased = np.zeros((2, *X.shape), X.dtype)  # an x whose result overlaps it
+    aliased[0] = grad = np.resize(grad_output, X.shape)
+    same = chanconv.conv_grad_x(grad, KERNEL[..., :4].copy(), X.shape, padding=1)
+    for start in (0, 5, X.size):
+        out = aliased.ravel()[start : start + X.size].reshape(X.shape)
+        aliased[0] = grad
+        assert same_bits(chanconv.conv_grad_x(aliased[0], KERNEL[..., :4].copy(), X.shape, padding=1, out=out), same)
+    for wrong in (np.empty(X.size, X.dtype), np.empty(X.shape[1:], X.dtype)):
+        with pytest.raises(ValueError, match="^out: expected shape"):
+            chanconv.conv_grad_x(grad_output, KERNEL, X.shape, out=wrong)
     for shape in ((*X.shape[:-1], 1), X.shape[1:], (X.shape[0] + 1, *X.shape[1:])):
         with pytest.raises(ValueError, match="^(grad_output|kernel|x_shape): expected"):
             chanconv.conv_grad_x(grad_output, KERNEL, shape)
