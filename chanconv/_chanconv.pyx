@@ -221,6 +221,7 @@ cdef enum:
     # here 1.5 % of gelu and 4 % of relu; and where another thread computes, its return may take the switch interval, 5 ms,
     # thousands of times as long as such a call.
     KEEP_GIL = 1 << 14
+    KEEP_GIL_PRODUCTS = 1 << 16 # multiplications of a convolution up to which it is kept: 2 us at most, by the same reasons
     HUGE = 1 << 30      # bytes from which on a check for memory is worth its time
 
 cdef struct Held:  # buffers to be released
@@ -655,6 +656,7 @@ cdef class Convolution:
     cdef chanconv_conv conv
     cdef chanconv_sizes sizes
     cdef readonly size_t item
+    cdef bint brief            # whether a pass takes no longer than giving the GIL to another thread and taking it back
     cdef signed char gains[3]  # of packing kernels for a pass: 1, -1, or 0 for not known
     cdef readonly tuple x_shape, kernel_shape, y_shape, columns_shape
 
@@ -686,6 +688,7 @@ cdef class Convolution:
             check(chanconv_conv_transposed(conv, grid, extra, &error), &error)
         self.sizes.struct_size = sizeof(chanconv_sizes)
         check(chanconv_conv_check(conv, &self.sizes, &error), &error)
+        self.brief = <double>self.sizes.y_count * conv.kh * conv.kw * conv.kernel_c <= KEEP_GIL_PRODUCTS
         self.x_shape = (conv.n, conv.h, conv.w, conv.c)
         self.kernel_shape = (conv.kh, conv.kw, conv.kernel_c, conv.k)
         self.y_shape = (conv.n, self.sizes.oh, self.sizes.ow, conv.k)
@@ -706,7 +709,7 @@ cdef class Convolution:
         cdef Convolution other = Convolution.__new__(Convolution)
         cdef chanconv_error error
         error.text[0] = 0
-        other.conv, other.sizes, other.item = self.conv, self.sizes, self.item
+        other.conv, other.sizes, other.item, other.brief = self.conv, self.sizes, self.item, self.brief
         other.x_shape, other.kernel_shape = self.x_shape, self.kernel_shape
         other.y_shape, other.columns_shape = self.y_shape, self.columns_shape
         if x is not None:
@@ -750,8 +753,11 @@ cdef class Convolution:
         cdef chanconv_status status
         error.text[0] = 0
         self.check_item(item)
-        with nogil:
+        if self.brief:
             status = run(NULL, &self.conv, a, b, out, &error)
+        else:
+            with nogil:
+                status = run(NULL, &self.conv, a, b, out, &error)
         return check(status, &error)
 
     cdef int biased(self, biased_pass run, size_t item, const void *a, const void *b, const void *bias, void *out,
@@ -763,8 +769,11 @@ cdef class Convolution:
         self.check_item(item)
         if activation is not None:
             conv.activation = activation.activation
-        with nogil:
+        if self.brief:
             status = run(NULL, &conv, a, b, bias, out, &error)
+        else:
+            with nogil:
+                status = run(NULL, &conv, a, b, bias, out, &error)
         return check(status, &error)
 
     cdef int packed(self, packed_pass run, size_t item, const void *a, PackedKernel kernel, const void *bias, void *out,

@@ -2,6 +2,7 @@
 """The benchmarks: they run, their float64 results are right, and a wrong result is caught. No time is judged."""
 from dataclasses import replace
 import importlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -317,6 +318,16 @@ def test_overhead_parts_are_those_of_a_call(bench):
         call()
     problem = bench.layers.Problem.random(layer, "forward", "float32")
     bench.check.compare(steps["whole call"](), bench.check.expected(problem), problem)
+
+
+def test_callers_at_once_are_held_against_one(bench, capsys, monkeypatch):
+    short = ["--layers", "tiny", "digits.c1", "--rounds", "1", "--seconds", "0.001"]
+    bench.callers.main(short)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["tiny", "digits.c1"]
+    right, count = bench.callers.work, itertools.count()
+    monkeypatch.setattr(bench.callers, "work", lambda *arguments: right(*arguments) + (next(count) > 2))
+    with pytest.raises(SystemExit, match="^tiny: threads that call at once get other results"):
+        bench.callers.main(short)
 
 
 def test_networks_have_the_known_sizes(bench):

@@ -44,9 +44,8 @@ CASES = {
 SIZE, STEP = 3, 2047
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="how much memory there is, is not known")
-@pytest.mark.parametrize("case", CASES)
-def test_forward(case):
+def windows(case):
+    """x of a case, its groups, and the first rows of its windows, which alone are not zero."""
     (h, w, c), groups = CASES[case]
     if available_bytes() < 2 << 30:
         pytest.skip("2 GiB of memory are needed")
@@ -54,13 +53,36 @@ def test_forward(case):
     assert tops[-1] == h - SIZE
     x = sparse((h, w, c), [top + r for top in tops for r in range(SIZE)])
     assert x.size > 1 << 31 and x.nbytes > 1 << 32
-    kernel = np.random.default_rng(6).integers(-2, 3, (SIZE, SIZE, c // groups, groups)).astype(np.float32)
+    return x, groups, tops
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="how much memory there is, is not known")
+@pytest.mark.parametrize("case", CASES)
+def test_forward(case):
+    x, groups, tops = windows(case)
+    kernel = np.random.default_rng(6).integers(-2, 3, (SIZE, SIZE, x.shape[2] // groups, groups)).astype(np.float32)
     y = chanconv.conv(x, kernel, stride=(STEP, 512), groups=groups)
     assert len(y) == len(tops)
     for i, top in enumerate(tops):
         alone = chanconv.conv(x[top:top + SIZE].copy(), kernel, stride=(1, 512), groups=groups)
         assert alone.any()
         assert_array_equal(y[i], alone[0])
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="how much memory there is, is not known")
+@pytest.mark.parametrize("case", CASES)
+def test_gradient_of_the_kernel(case):
+    """Sums of small integers, which are exact in any order."""
+    x, groups, tops = windows(case)
+    kernel_shape = (SIZE, SIZE, x.shape[2] // groups, groups)
+    grad_y = np.random.default_rng(8).integers(-2, 3, (len(tops), (x.shape[1] - SIZE) // 512 + 1, groups)).astype(np.float32)
+    grad_kernel = chanconv.conv_grad_kernel(grad_y, x, kernel_shape, stride=(STEP, 512), groups=groups)
+    alone = [
+        chanconv.conv_grad_kernel(grad_y[i:i + 1], x[top:top + SIZE].copy(), kernel_shape, stride=(1, 512), groups=groups)
+        for i, top in enumerate(tops)
+    ]
+    assert all(part.any() for part in alone)
+    assert_array_equal(grad_kernel, sum(alone))
 
 
 def test_gradient_of_x():
