@@ -880,8 +880,8 @@ cdef class KeptCall:
 cdef class Calls:
     """Calls of one pass that have succeeded, kept by their options and by shapes and dtype of their arrays.
 
-    ``Calls(what)``: "forward" is given x, kernel and bias or None; "grad_x" grad_output and kernel; "grad_kernel"
-    grad_output and x. `options` decides, with shapes and dtype, how the pass is computed; it may be a key.
+    ``Calls(what)``: "forward" and "transpose" are given x, kernel and bias or None; "grad_x" grad_output and kernel;
+    "grad_kernel" grad_output and x. `options` decides, with shapes and dtype, how the pass is computed; it may be a key.
     """
     cdef biased_pass biased
     cdef binary_pass binary
@@ -890,6 +890,8 @@ cdef class Calls:
     def __init__(self, str what not None):
         if what == "forward":
             self.biased = chanconv_conv_forward
+        elif what == "transpose":
+            self.biased = chanconv_conv_transpose
         else:
             self.binary = chanconv_conv_grad_x if what == "grad_x" else chanconv_conv_grad_kernel
         self.kept = {}

@@ -110,8 +110,10 @@ def _named(names, find, *arguments):
 
 # For ordinary arrays all but the values follows from shapes, dtype and options. What a call with these did is kept for the
 # next one: that costs one to two microseconds less, which is half of a small convolution.
-_FORWARD_CALLS, _GRAD_X_CALLS, _GRAD_KERNEL_CALLS = map(_chanconv.Calls, ("forward", "grad_x", "grad_kernel"))
-_UNPACKED_CALLS = _chanconv.Calls("forward")  # by layers, which keep packed kernels, where these gain nothing
+_FORWARD_CALLS, _TRANSPOSE_CALLS = _chanconv.Calls("forward"), _chanconv.Calls("transpose")
+_GRAD_X_CALLS, _GRAD_KERNEL_CALLS = _chanconv.Calls("grad_x"), _chanconv.Calls("grad_kernel")
+# Of layers, which keep packed kernels: where these gain nothing.
+_UNPACKED_CALLS, _UNPACKED_TRANSPOSE_CALLS = _chanconv.Calls("forward"), _chanconv.Calls("transpose")
 
 
 def _as_key(activation):
@@ -591,22 +593,34 @@ def conv_transpose(
     >>> conv_transpose(x, np.ones((1, 2, 1, 1)), stride=(1, 2))[..., 0]
     array([[1., 1., 2., 2.]])
     """
-    given = geometry.options(stride, padding, dilation, groups)
-    return _conv_transpose(_TRANSPOSE, given, output_padding, x, kernel, bias, activation, out)
+    key = _transposed_key(stride, padding, output_padding, dilation, groups, activation)
+    y = _TRANSPOSE_CALLS.again(key, x, kernel, bias, out)
+    return _conv_transpose(_TRANSPOSE, _TRANSPOSE_CALLS, key, x, kernel, bias, activation, out) if y is None else y
 
 
-def _conv_transpose(passes, given, output_padding, x, kernel, bias, activation, out):
-    extra = geometry.pair("output_padding", output_padding)
+def _transposed_key(stride, padding, output_padding, dilation, groups, activation):
+    given, extra = geometry.options(stride, padding, dilation, groups), geometry.pair("output_padding", output_padding)
+    return given, strict(), extra, _as_key(activation)
+
+
+def _conv_transpose(passes, calls, key, x, kernel, bias, activation, out):
+    """`conv_transpose` by one of `passes`; kept among `calls` where that is all there is to it."""
     activation = _activation(activation)
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
-    problem = geometry.transposed_problem(dtype, x.shape, kernel.shape, extra, given, strict())
-    return _biased(passes, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
+    given, in_strict, extra, _ = key
+    problem = geometry.transposed_problem(dtype, x.shape, kernel.shape, extra, given, in_strict)
+    y = _biased(passes, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
+    fused, after = activation
+    if after is None and (calls is _TRANSPOSE_CALLS or not _chanconv.packing_gains(problem.convolution, "grad_x")):
+        _keep(calls, key, dtype, (x, kernel, bias), problem.convolution, problem.x_shape, fused)
+    return y
 
 
 def kept_conv_transpose(kept, x, kernel, bias, activation, *, stride, padding, output_padding, dilation, groups):
     """`conv_transpose` with a kernel that a layer keeps, a `KeptKernel("grad_x")`."""
-    given = geometry.options(stride, padding, dilation, groups)
-    return _conv_transpose(kept, given, output_padding, x, kernel, bias, activation, None)
+    key = _transposed_key(stride, padding, output_padding, dilation, groups, activation)
+    y = _UNPACKED_TRANSPOSE_CALLS.again(key, x, kernel, bias)
+    return _conv_transpose(kept, _UNPACKED_TRANSPOSE_CALLS, key, x, kernel, bias, activation, None) if y is None else y
 
 
 def conv_transpose_backward(

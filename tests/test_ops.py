@@ -136,6 +136,24 @@ def test_a_call_that_comes_again():
         chanconv.conv(np.ma.masked_array(x), kernel, bias=bias)
 
 
+def test_a_transpose_that_comes_again():
+    """Bias, activation and `output_padding` decide too."""
+    x, kernel = X.copy(), np.moveaxis(KERNEL, -1, -2).copy()
+    elu, seen = activations.Activation("elu", alpha=0.5), {}
+    for again in range(3):
+        for extra, bias, activation in itertools.product((0, (1, 0)), (None, BIAS), (None, "relu", elu)):
+            options = {"stride": 2, "output_padding": extra, "bias": bias, "activation": activation}
+            y = chanconv.conv_transpose(x, kernel, **options)
+            out = np.empty_like(y)
+            assert same_bits(y, chanconv.conv_transpose(np.repeat(x, 2, -1)[..., ::2], kernel, **options, out=out))
+            seen.setdefault((extra, bias is None, activation), set()).add(y.tobytes())
+            assert again == 0 or y.flags.owndata
+    assert all(len(bits) == 1 for bits in seen.values())
+    assert len(set.union(*seen.values())) == len(seen)
+    with pytest.raises(TypeError, match="^output_padding: expected an int"):
+        chanconv.conv_transpose(x, kernel, stride=2, output_padding=True)
+
+
 def test_a_gradient_that_comes_again():
     """The same of gradients, with the shape that is asked for."""
     grad_output = np.random.default_rng(3).standard_normal(Y.shape).astype(Y.dtype)
