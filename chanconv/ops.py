@@ -11,12 +11,14 @@ of the result); OH OW height and width of the result. ``conv`` and its relatives
 """
 
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 from numpy import empty, ndarray
 
 from chanconv import _chanconv, activations, geometry
+from chanconv._chanconv import ALIGNED_FROM, new_array
 from chanconv.arrays import COMPUTED_IN, FLOAT32, READY, by_dtype, check_out, common, deliver, place
 from chanconv.config import strict
 from chanconv.explanation import Explanation
@@ -148,12 +150,13 @@ def _keep(key, convolution, y_shape, dtype, activation):
     if after is None and dtype in _FORWARD:
         if len(_KEPT) >= _KEPT_MOST:
             _KEPT.clear()
-        _KEPT[key] = _FORWARD[dtype], convolution, y_shape, dtype, fused
+        make = new_array if prod(y_shape) >= ALIGNED_FROM else empty
+        _KEPT[key] = _FORWARD[dtype], convolution, make, y_shape, dtype, fused
 
 
 def _again(kept, x, kernel, bias):
-    function, convolution, y_shape, dtype, fused = kept
-    y = empty(y_shape, dtype)
+    function, convolution, make, y_shape, dtype, fused = kept
+    y = make(y_shape, dtype)
     function(convolution, x.ravel(), kernel.ravel(), bias if bias is None else bias.ravel(), y.ravel(), fused)
     return y
 
