@@ -185,24 +185,31 @@ static char *u_at(const struct job *job, const void *u, int64_t p, int64_t q)
 
 /* ---- M and y -------------------------------------------------------------------------------------------------------------- */
 
-/* M (+)= V U for one piece of the channels; v: that of the first tile. */
+/* M (+)= V U for one piece of the channels; v: that of the first tile. If U is there as a whole, it is read from afar: the
+ * products of a plane fetch the next one, a line of each row by a register tile. */
 static void multiply(const struct job *job, const struct panel *panel, int64_t q, const char *v, int64_t tiles,
                      const char *u, char *m)
 {
     const struct kernels *kernels = job->c.kernels;
     const struct segment whole = {0, 0};
     const int64_t width = panel->vectors * kernels->vl, parts = ceil_div(tiles, tallest(kernels, panel));
+    const int64_t lines = job->u ? width * item(job) / CACHE_LINE : 0;
+    int64_t first[FEW_TILES + 1];
+    for (int64_t part = 0; part <= parts; part++) {
+        first[part] = tiles * part / parts;
+    }
     struct tile tile = {
         .segments = 1, .segment = &whole, .length = channels(job, q), .a_row = v_tile(job), .a_col = 1, .b_row = width,
-        .c_row = m_tile(job), .columns = width, .accumulate = q > 0,
+        .c_row = m_tile(job), .columns = width, .accumulate = q > 0, .ahead_row = width * item(job),
     };
     for (int64_t i = 0; i < PLANES; i++) {
+        const char *next = at(u, (i + 1) * u_plane(job, job->width), kernels->item);
         tile.b = at(u, i * u_plane(job, job->width), kernels->item);
         for (int64_t part = 0; part < parts; part++) {
-            const int64_t first = tiles * part / parts, rows = tiles * (part + 1) / parts - first;
-            tile.a = at(v, i * job->piece + first * v_tile(job), kernels->item);
-            tile.c = at(m, i * width + first * m_tile(job), kernels->item);
-            kernels->tile[panel->vectors][rows](&tile);
+            tile.a = at(v, i * job->piece + first[part] * v_tile(job), kernels->item);
+            tile.c = at(m, i * width + first[part] * m_tile(job), kernels->item);
+            tile.ahead = part < lines ? next + part * CACHE_LINE : NULL;
+            kernels->tile[panel->vectors][first[part + 1] - first[part]](&tile);
         }
     }
 }
