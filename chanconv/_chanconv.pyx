@@ -11,9 +11,11 @@ from math import prod
 
 from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.pycapsule cimport PyCapsule_New
-from libc.stdint cimport int64_t, uintptr_t
-from libc.string cimport memset
+from cpython.long cimport PyLong_AsDouble
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uintptr_t
+from libc.string cimport memmove, memset, strcpy
 
 from chanconv cimport *
 
@@ -53,6 +55,120 @@ cdef int check_count(str argument, int64_t got, int64_t expected) except -1:
     if got != expected:
         raise ValueError(f"{argument}: expected {expected} elements, got {got}")
     return 0
+
+
+# ---- Results --------------------------------------------------------------------------------------------------------
+# Memory of NumPy's own begins 16 bytes behind a cache line if it is much: every vector of 64 bytes that is stored there
+# meets two lines, and large layers take up to a sixth more time. NumPy asks a handler for the memory of an array (its NEP 49),
+# so large results are made while one is set that begins at a line. They own their memory like any other array.
+
+# Names of NumPy, which this module does not import: builds that only ask for paths may not have it.
+cdef object NDARRAY = None, EMPTY = None, FLOAT32 = None, FLOAT64 = None
+
+cdef struct Allocator:  # PyDataMemAllocator of NumPy's C API
+    void *ctx
+    void *(*malloc)(void *ctx, size_t size) noexcept
+    void *(*calloc)(void *ctx, size_t count, size_t size) noexcept
+    void *(*realloc)(void *ctx, void *memory, size_t size) noexcept
+    void (*free)(void *ctx, void *memory, size_t size) noexcept
+
+cdef struct Handler:  # PyDataMem_Handler
+    char name[127]
+    uint8_t version
+    Allocator allocator
+
+cdef enum:  # what lies where in the table of NumPy's C API; places never change
+    SET_HANDLER = 304
+    GET_HANDLER = 305
+    DEFAULT_HANDLER = 306
+
+cdef enum:
+    LINE = 64
+    ROOM = LINE + 8  # for an address before the line
+
+ALIGNED_FROM = 1 << 15  # elements from which on it saves more than the 0.3 us that the handler takes
+cdef double aligned_from = ALIGNED_FROM
+
+cdef object (*get_handler)()
+cdef object (*set_handler)(object)
+cdef object NUMPYS = None, OURS = None  # handlers, each in its capsule
+cdef Allocator numpys
+cdef Handler ours
+
+
+cdef void *line_after(void *base) noexcept:
+    return <void *>((<uintptr_t>base + sizeof(void *) + LINE - 1) & ~<uintptr_t>(LINE - 1))
+
+
+cdef void **base_of(void *memory) noexcept:
+    """Where it stands, before the line, what NumPy's allocator gave."""
+    return <void **>memory - 1
+
+
+cdef void *remember(void *base) noexcept:
+    """Memory that NumPy's allocator gave, from its first line on; NULL stays NULL."""
+    if base == NULL:
+        return NULL
+    base_of(line_after(base))[0] = base
+    return line_after(base)
+
+
+cdef void *take(void *ctx, size_t size) noexcept:
+    return remember(numpys.malloc(numpys.ctx, size + ROOM)) if size <= SIZE_MAX - ROOM else NULL
+
+
+cdef void *take_zeros(void *ctx, size_t count, size_t size) noexcept:
+    if size and count > (SIZE_MAX - ROOM) // size:
+        return NULL
+    return remember(numpys.calloc(numpys.ctx, 1, count * size + ROOM))
+
+
+cdef void *resize(void *ctx, void *memory, size_t size) noexcept:
+    cdef char *base
+    cdef size_t before
+    if memory == NULL or size > SIZE_MAX - ROOM:
+        return take(ctx, size)
+    base = <char *>base_of(memory)[0]
+    before = <char *>memory - base
+    base = <char *>numpys.realloc(numpys.ctx, base, size + ROOM)
+    if base != NULL:
+        memmove(line_after(base), base + before, size)
+    return remember(base)
+
+
+cdef void give_back(void *ctx, void *memory, size_t size) noexcept:
+    if memory != NULL:
+        numpys.free(numpys.ctx, base_of(memory)[0], size + ROOM)
+
+
+def use_numpy(numpy, c_api):
+    """Hands this section the module and the capsule of its C API; called by `chanconv.arrays`, before anything here can be."""
+    global NDARRAY, EMPTY, FLOAT32, FLOAT64, NUMPYS, OURS, get_handler, set_handler, numpys
+    cdef void **table = <void **>PyCapsule_GetPointer(c_api, NULL)
+    NDARRAY, EMPTY = numpy.ndarray, numpy.empty
+    FLOAT32, FLOAT64 = numpy.dtype("float32"), numpy.dtype("float64")
+    get_handler = <object (*)()>table[GET_HANDLER]
+    set_handler = <object (*)(object)>table[SET_HANDLER]
+    NUMPYS = <object>(<PyObject **>table[DEFAULT_HANDLER])[0]
+    numpys = (<Handler *>PyCapsule_GetPointer(NUMPYS, "mem_handler")).allocator
+    strcpy(ours.name, "chanconv")
+    ours.version = 1
+    ours.allocator = Allocator(NULL, take, take_zeros, resize, give_back)
+    OURS = PyCapsule_New(&ours, "mem_handler", NULL)
+
+
+cpdef object new_array(tuple shape, object dtype):
+    """An array for a result, not initialised. A program's own handler stays in charge."""
+    cdef double size = 1
+    for i in range(len(shape)):
+        size *= PyLong_AsDouble(shape[i])
+    if size < aligned_from or get_handler() is not NUMPYS:
+        return EMPTY(shape, dtype)
+    set_handler(OURS)
+    try:
+        return EMPTY(shape, dtype)
+    finally:
+        set_handler(NUMPYS)
 
 
 # ---- Activations ----------------------------------------------------------------------------------------------------
@@ -205,17 +321,6 @@ def axis_backward(AlongAxis axis not None, const real[::1] grad_y not None, cons
 # What `chanconv.activations` does with arrays of any form takes some microseconds, longer than the arithmetic of thousands
 # of elements. Most calls bring arrays that need nothing done: those, and no others, come through here.
 
-# Names of NumPy, which this module does not import: builds that only ask for paths may not have it.
-cdef object NDARRAY = None, EMPTY = None, FLOAT32 = None, FLOAT64 = None
-
-
-def use_numpy(numpy):
-    """Hands this section the module; called by `chanconv.activations`, before anything here can be."""
-    global NDARRAY, EMPTY, FLOAT32, FLOAT64
-    NDARRAY, EMPTY = numpy.ndarray, numpy.empty
-    FLOAT32, FLOAT64 = numpy.dtype("float32"), numpy.dtype("float64")
-
-
 cdef enum:
     # Bytes of x up to which the GIL is kept. Giving it away and taking it back costs 21 ns: 5 % of a call that does nothing,
     # here 1.5 % of gelu and 4 % of relu; and where another thread computes, its return may take the switch interval, 5 ms,
@@ -340,7 +445,7 @@ cdef class Kind:
         activation.kind = self.kind
         if source == NULL or not fill(values, &activation):
             return None
-        y = EMPTY(x.shape, dtype) if out is None else out
+        y = new_array(x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source):
             return None
@@ -354,7 +459,7 @@ cdef class Kind:
         activation.kind = self.kind
         if source == NULL or grad == NULL or not fill(values, &activation):
             return None
-        grad_x = EMPTY(x.shape, dtype) if out is None else out
+        grad_x = new_array(x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source) or not replaces(target, grad):
             return None
@@ -481,7 +586,7 @@ cdef class AxisKind:
         cdef Py_buffer *source = hold(held, x, dtype, 0)
         if source == NULL or not cut(source, axis, &c) or (self.kind == CHANCONV_GLU and c.length % 2):
             return None
-        y = EMPTY(self.half(x.shape, axis), dtype) if out is None else out
+        y = new_array(self.half(x.shape, axis), dtype) if out is None else out
         cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
         if target == NULL or not self.fits(target, source, &c, axis):
             return None
@@ -505,7 +610,7 @@ cdef class AxisKind:
             return None
         if self.kind == CHANCONV_GLU and c.length % 2:
             return None
-        grad_x = EMPTY(x.shape, dtype) if out is None else out
+        grad_x = new_array(x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source) or not (
             apart(target, grad) or (self.kind != CHANCONV_GLU and target.buf == grad.buf)
@@ -546,7 +651,7 @@ cdef object prelu_held(Held *held, object dtype, object x, object slope, object 
     cdef int64_t channels = channels_of(source, slopes) if source != NULL and slopes != NULL else -1
     if channels < 0:
         return None
-    y = EMPTY(x.shape, dtype) if out is None else out
+    y = new_array(x.shape, dtype) if out is None else out
     cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
     if target == NULL or not replaces(target, source) or not apart(target, slopes):
         return None
@@ -581,7 +686,7 @@ cdef object prelu_backward_held(Held *held, object dtype, object grad_output, ob
     cdef int64_t channels = channels_of(source, slopes)
     if channels < 0:
         return None
-    grad_x, grad_slope = EMPTY(x.shape, dtype), EMPTY(slope.shape, dtype)
+    grad_x, grad_slope = new_array(x.shape, dtype), new_array(slope.shape, dtype)
     cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
     cdef Py_buffer *sums = hold(held, grad_slope, dtype, PyBUF_WRITABLE)
     if target == NULL or sums == NULL:
@@ -875,6 +980,7 @@ cdef class KeptCall:
     cdef Convolution conv
     cdef Elementwise activation
     cdef object shape
+    cdef bint large  # the result
 
 
 cdef class Calls:
@@ -910,7 +1016,7 @@ cdef class Calls:
         cdef KeptCall call = KeptCall()
         cdef Held held
         held.count = 0
-        call.conv, call.activation, call.shape = conv, activation, shape
+        call.conv, call.activation, call.shape, call.large = conv, activation, shape, prod(shape) >= ALIGNED_FROM
         try:
             key = self.key(&held, options, plain_dtype(a), a, b, bias)
         finally:
@@ -944,7 +1050,9 @@ cdef class Calls:
         if call is None:
             return None
         cdef int inputs = held.count
-        result = EMPTY(call.shape, dtype) if out is None else out
+        result = out
+        if out is None:
+            result = new_array(call.shape, dtype) if call.large else EMPTY(call.shape, dtype)
         cdef Py_buffer *target = hold(held, result, dtype, PyBUF_WRITABLE)
         if target == NULL or result.shape != call.shape:
             return None

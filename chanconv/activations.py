@@ -218,7 +218,6 @@ def _backward(kind, grad_output, x, out, *values):
 
 
 _SHORT = not trace.ENABLED  # whether ordinary arrays take the short way to the C library
-_chanconv.use_numpy(np)
 _KINDS: dict = {}  # by name
 
 

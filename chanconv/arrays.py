@@ -14,12 +14,24 @@ Errors name the argument. float16 is computed in float32 and rounded once, when 
 import math
 import os
 import sys
+from importlib import import_module
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from chanconv import trace
-from chanconv._chanconv import reach
+from chanconv import _chanconv, trace
+from chanconv._chanconv import new_array, reach
+
+
+def _numpy_c_api():
+    """The capsule with the table of NumPy's C API."""
+    try:
+        return import_module("numpy._core._multiarray_umath")._ARRAY_API
+    except ImportError:  # before NumPy 1.26
+        return import_module("numpy.core._multiarray_umath")._ARRAY_API
+
+
+_chanconv.use_numpy(np, _numpy_c_api())
 
 FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
 COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}
@@ -211,7 +223,7 @@ def check_memory(shape, dtype):
 def empty(shape, dtype):
     """A new array for a result."""
     try:
-        result = np.empty(shape, dtype)
+        result = new_array(shape, dtype)
     except ValueError as error:  # numpy's limits of what a shape can be; it counts a size of 0 as 1
         raise ValueError(f"the result, of shape {shape}, is larger than an array can be: {error}") from error
     if result.nbytes > PHYSICAL_MEMORY:

@@ -8,7 +8,7 @@ import pytest
 from oracle import MODES, Problem, run, same_bits
 
 import chanconv
-from chanconv import reference
+from chanconv import activations, reference
 
 PASSES = ("forward", "grad_x", "grad_kernel")
 
@@ -371,3 +371,28 @@ def test_overflow_is_an_infinity_of_the_right_sign(sign, isa, dtype):
     x = np.full((5, 5, 3), sign * np.finfo(dtype).max, dtype)
     y = chanconv.conv(x, np.ones((3, 3, 3, 2), dtype), algorithm="winograd")
     np.testing.assert_array_equal(y, np.full((3, 3, 2), sign * np.inf))
+
+
+# ---- Results past the caches ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [128, 104, 101])
+def test_a_large_result_has_the_bits_of_its_images(k, isa, dtype):
+    """Two images are stored past the caches where the pixels are whole cache lines, one is not; nor is an unaligned `out`."""
+    rng = np.random.default_rng(k)
+    x = rng.standard_normal((2, 130, 142, 16)).astype(dtype)
+    kernel, bias = rng.standard_normal((3, 3, 16, k)).astype(dtype), rng.standard_normal(k).astype(dtype)
+    x[1, 77, 77, 7] = np.nan
+    options = {"padding": 1, "bias": bias, "algorithm": "winograd"}
+    expected = np.stack([chanconv.conv(image, kernel, **options) for image in x])
+    assert np.isnan(expected).sum() == 9 * k
+    for threads in (1, 3):
+        with chanconv.num_threads(threads):
+            assert same_bits(chanconv.conv(x, kernel, **options), expected)
+    shifted = np.zeros(expected.size + 4, dtype)[4:].reshape(expected.shape)
+    assert same_bits(chanconv.conv(x, kernel, **options, out=shifted), expected)
+    assert same_bits(chanconv.conv(x, kernel, **options, activation="relu"), activations.relu(expected))
+    wide = np.zeros((*expected.shape[:3], 160), dtype)
+    assert same_bits(chanconv.conv(x, kernel, **options, out=wide[..., 16 : 16 + k]), expected)
+    assert not wide[..., :16].any()
+    assert not wide[..., 16 + k :].any()

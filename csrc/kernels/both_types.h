@@ -98,6 +98,8 @@
 #define IS_F64 1
 #include "template.h"
 
+#undef STORES_PAST
+
 const struct kernels *const CAT(kernels, ISA)[2] = {
     &CAT(CAT(kernels, f32), ISA),
     &CAT(CAT(kernels, f64), ISA),

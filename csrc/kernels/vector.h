@@ -56,6 +56,12 @@ INLINE VEC NAME(upper_half)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} << (NAME
 INLINE VEC NAME(load)(const REAL *p) { return *(const VEC *)p; }
 INLINE void NAME(store)(REAL *p, VEC v) { *(VEC *)p = v; }
 
+/* Past the caches, where a vector is a whole cache line; p lies at one. finish_stores_past() comes after the last. */
+#if defined(MM) && VBYTES == CACHE_LINE
+#define STORES_PAST
+INLINE void NAME(store_past)(REAL *p, VEC v) { MM(stream)(p, v); }
+#endif
+
 /* The first `count` <= VL elements, the others from `rest`; so that tails go through the code of whole vectors. */
 #if defined(MM_MASKED)
 INLINE VEC NAME(load_part)(const REAL *p, int64_t count, VEC rest)

@@ -182,15 +182,24 @@ LOOPS TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_
     return NAME(all_finite)(zeros);
 }
 
-/* A row of a tile's outputs, plus bias, and its sum. whole, known at compile time: all 4 of a whole vector are stored. */
+/* How outputs are stored, known at compile time: those that there are; all of whole vectors; these past the caches. */
+enum { NAME(STORE_PART), NAME(STORE_WHOLE), NAME(STORE_PAST) };
+
+/* A row of a tile's outputs, plus bias, and its sum. */
 INLINE NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, int64_t columns, REAL *y, int64_t y_pixel,
-                                      int64_t cols, const bool whole)
+                                      int64_t cols, const int how)
 {
     NAME(vec) out[4];
     NAME(winograd_output_row)(row, out);
     UNROLL for (int j = 0; j < 4; j++) {
         out[j] += bias;
-        if (whole || (j < cols && columns >= NAME(VL))) {
+#if defined(STORES_PAST)
+        if (how == NAME(STORE_PAST)) {
+            NAME(store_past)(y + j * y_pixel, out[j]);
+            continue;
+        }
+#endif
+        if (how != NAME(STORE_PART) || (j < cols && columns >= NAME(VL))) {
             *(NAME(vec) *)(y + j * y_pixel) = out[j];
         } else if (j < cols) {
             NAME(store_part)(y + j * y_pixel, columns, out[j]);
@@ -202,7 +211,7 @@ INLINE NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, in
 /* One vector of y of a tile. Returns the sum of it all: finite only if it is. */
 INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME(vec) bias, int64_t columns, REAL *y,
                                               int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
-                                              const bool whole)
+                                              const int how)
 {
     const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
 #define M(i) (*(const NAME(vec) *)(m + (6 * (i) + j) * plane))
@@ -212,20 +221,20 @@ INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME
         p[j] = M(0) + even_a + even_b;
         q[j] = aa * even_a + bb * even_b;
     }
-    sum = NAME(winograd_store)(p, bias, columns, y, y_pixel, cols, whole);
-    if (whole || rows > 2) {
-        sum += NAME(winograd_store)(q, bias, columns, y + 2 * y_row, y_pixel, cols, whole);
+    sum = NAME(winograd_store)(p, bias, columns, y, y_pixel, cols, how);
+    if (how != NAME(STORE_PART) || rows > 2) {
+        sum += NAME(winograd_store)(q, bias, columns, y + 2 * y_row, y_pixel, cols, how);
     }
     UNROLL for (int j = 0; j < 6; j++) {
         const NAME(vec) odd_a = M(1) - M(2), odd_b = M(3) - M(4);
         p[j] = a * odd_a + b * odd_b;
         q[j] = aaa * odd_a + bbb * odd_b + M(5);
     }
-    if (whole || rows > 1) {
-        sum += NAME(winograd_store)(p, bias, columns, y + y_row, y_pixel, cols, whole);
+    if (how != NAME(STORE_PART) || rows > 1) {
+        sum += NAME(winograd_store)(p, bias, columns, y + y_row, y_pixel, cols, how);
     }
-    if (whole || rows > 3) {
-        sum += NAME(winograd_store)(q, bias, columns, y + 3 * y_row, y_pixel, cols, whole);
+    if (how != NAME(STORE_PART) || rows > 3) {
+        sum += NAME(winograd_store)(q, bias, columns, y + 3 * y_row, y_pixel, cols, how);
     }
 #undef M
     return sum;
@@ -234,24 +243,30 @@ INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME
 /* Vectors of kernels; a last one that would run over the end begins earlier, and stores some values again. */
 INLINE NAME(vec) NAME(winograd_output_vectors)(const REAL *m, int64_t plane, const REAL *bias, int64_t columns, REAL *y,
                                                int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
-                                               const bool whole)
+                                               const int how)
 {
     NAME(vec) zeros = {0};
     for (int64_t done = 0; done < columns; done += NAME(VL)) {
         const int64_t k = max64(min64(done, columns - NAME(VL)), 0);
         const NAME(vec) b = bias ? *(const NAME(vec) *)(bias + k) : (NAME(vec)){0};
-        zeros += 0 * NAME(winograd_output_vector)(m + k, plane, b, columns - k, y + k, y_row, y_pixel, rows, cols, whole);
+        zeros += 0 * NAME(winograd_output_vector)(m + k, plane, b, columns - k, y + k, y_row, y_pixel, rows, cols, how);
     }
     return zeros;
 }
 
 TARGET static bool NAME(winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y,
-                                         int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols)
+                                         int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols, bool past)
 {
     const bool whole = rows == 4 && cols == 4 && columns >= NAME(VL);
-    return NAME(all_finite)(
-        whole ? NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, true)
-              : NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, false));
+#define OUTPUTS(how) NAME(winograd_output_vectors)(m, plane, bias, columns, y, y_row, y_pixel, rows, cols, NAME(how))
+#if defined(STORES_PAST)
+    if (whole && past) {
+        return NAME(all_finite)(OUTPUTS(STORE_PAST));
+    }
+#endif
+    (void)past;
+    return NAME(all_finite)(whole ? OUTPUTS(STORE_WHOLE) : OUTPUTS(STORE_PART));
+#undef OUTPUTS
 }
 
 /* ---- Gradient of the kernel: the transposes of those above, y = A' ((G g) * (B' d)) being linear in g:
