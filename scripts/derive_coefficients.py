@@ -227,7 +227,7 @@ def piece_polynomial(f, low, high, middle, count):
 def normal_piece(low, high):
     """The row of NORMAL_PIECES."""
     lost = (bell_ln2("f32") - mp.ln2) / mp.ln2 / 2
-    return piece_polynomial(lambda a: mills(a) * mp.exp(-lost * a * a) / 2, low, high, (low + high) / 2, 7)
+    return piece_polynomial(lambda a: mills(a) * mp.exp(-lost * a * a) / 2, low, high, (low + high) / 2, 6)
 
 
 def tanh_piece(low, high):
