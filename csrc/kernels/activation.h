@@ -285,7 +285,6 @@ BACKWARD(mish)
     A(RELU6, relu6)               \
     A(LEAKY_RELU, leaky_relu)     \
     A(HARD_SIGMOID, hard_sigmoid) \
-    A(HARD_SILU, hard_silu)       \
     A(HARD_TANH, hard_tanh)       \
     A(SOFTSHRINK, softshrink)     \
     A(HARDSHRINK, hardshrink)     \
@@ -300,6 +299,7 @@ BACKWARD(mish)
     A(MISH, mish)               \
     A(SIGMOID, sigmoid)         \
     A(LOG_SIGMOID, log_sigmoid) \
+    A(HARD_SILU, hard_silu)     \
     A(TANH, tanh)               \
     A(SOFTSIGN, softsign)       \
     A(TANHSHRINK, tanhshrink)
