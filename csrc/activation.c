@@ -149,7 +149,7 @@ static void apply_part(const struct kernels *k, runs_fn *f, const double *p, int
         memset(run[i], 0, (size_t)k->run * k->item);
         memcpy(run[i], s.in[i], (size_t)count * k->item);
     }
-    f(1, p, (const void *const[]){run[0], run[1]}, run[0]);
+    f(1, 0, 1, p, (const void *const[]){run[0], run[1]}, run[0]);
     memcpy(s.out, run[0], (size_t)count * k->item);
 }
 
@@ -160,10 +160,6 @@ static bool in_place(const struct streams *s) { return s->in[0] == s->out || (s-
 static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
     enum { MANY = 16 };
-    if (count < MANY * k->run && (count & (k->run - 1)) == 0) { /* rows of a convolution, which are to cost little */
-        f(count >> __builtin_ctzll((uint64_t)k->run), p, s.in, s.out);
-        return;
-    }
     const uintptr_t line = (uintptr_t)min64(CACHE_LINE, k->run * (int64_t)k->item);
     const int64_t lacking = (int64_t)(-(uintptr_t)s.out % line / k->item);
     const int64_t head = count < MANY * k->run ? 0 : lacking, runs = (count - head) / k->run;
@@ -171,23 +167,23 @@ static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t 
     const bool twice = count >= k->run && !in_place(&s);
     const struct streams body = advanced(s, head, k->item);
     if (head && twice) {
-        f(1, p, s.in, s.out);
+        f(1, 0, 1, p, s.in, s.out);
     } else if (head) {
         apply_part(k, f, p, head, s);
     }
     if (runs) {
-        f(runs, p, body.in, body.out);
+        f(1, 0, runs, p, body.in, body.out);
     }
     if (rest && twice) {
         const struct streams last = advanced(s, count - k->run, k->item);
-        f(1, p, last.in, last.out);
+        f(1, 0, 1, p, last.in, last.out);
     } else if (rest) {
         apply_part(k, f, p, rest, advanced(body, runs * k->run, k->item));
     }
 }
 
-void activate_row(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
-                  int64_t channels, int64_t pixel)
+static void activate_pixels(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
+                            int64_t channels, int64_t pixel)
 {
     _Alignas(CACHE_LINE) char run[RUN_BYTES_MAX];
     runs_fn *f = k->activation[activation->kind];
@@ -204,6 +200,28 @@ void activate_row(const struct kernels *k, const chanconv_activation *activation
             k->move_pixels(count, channels, packed, channels, values, pixel);
         }
     }
+}
+
+/* What is no more than some runs, as tiles of a convolution are, takes no longer than it has to. */
+void activate_rows(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t rows, int64_t row,
+                   int64_t cols, int64_t channels, int64_t pixel)
+{
+    enum { SOME = 16 };
+    const int64_t count = cols * channels;
+    if (pixel == channels && count < SOME * k->run && (count & (k->run - 1)) == 0) {
+        k->activation[activation->kind](rows, row, count >> __builtin_ctzll((uint64_t)k->run), activation->p,
+                                        (const void *const[]){y}, y);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        activate_pixels(k, activation, at(y, i * row, k->item), cols, channels, pixel);
+    }
+}
+
+void activate_row(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel)
+{
+    activate_rows(k, activation, y, 1, 0, cols, channels, pixel);
 }
 
 struct elementwise {

@@ -319,8 +319,9 @@ struct patches {
     int64_t width;
 };
 
-/* out[i] = f(in[...][i]) for i < runs * run, p[2] being the parameters; the output may be an input. */
-typedef void runs_fn(int64_t runs, const double *p, const void *const *in, void *out);
+/* out[i] = f(in[...][i]) for i < runs * run, and so in `rows` rows `row` elements apart, p[2] being the parameters; the output may
+ * be an input. */
+typedef void runs_fn(int64_t rows, int64_t row, int64_t runs, const double *p, const void *const *in, void *out);
 
 /* The gradient of an activation along an axis; v is its input or its output. grad_x may be either. */
 typedef void axis_gradient_fn(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *v,
@@ -512,9 +513,11 @@ static inline bool mul(int64_t a, int64_t b, int64_t *product) { return !__built
 /* Checks the parameters, as they are and as numbers of the type. */
 chanconv_status check_activation(chanconv_dtype dtype, const chanconv_activation *activation, chanconv_error *error);
 
-/* In place, on `cols` pixels of `channels` channels, `pixel` elements apart. */
+/* In place, on `cols` pixels of `channels` channels, `pixel` elements apart; and on rows of them, `row` elements apart. */
 void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
                   int64_t channels, int64_t pixel);
+void activate_rows(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t rows,
+                   int64_t row, int64_t cols, int64_t channels, int64_t pixel);
 
 /* ---- conv.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -333,33 +333,37 @@ INLINE void NAME(load_all)(VEC v[STEP], const REAL *p)
 }
 
 #define DEFINE_ACTIVATION(order, load, name)                                                                          \
-    order TARGET static void NAME(name##_forward)(int64_t runs, const double *p, const void *const *in,               \
-                                                  void *out)                                                          \
+    order TARGET static void NAME(name##_forward)(int64_t rows, int64_t row, int64_t runs, const double *p,           \
+                                                  const void *const *in, void *out)                                   \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
         const REAL *x = in[0];                                                                                        \
-        for (REAL *y = out; runs; runs--, x += NAME(RUN), y += NAME(RUN)) {                                           \
-            VEC v[STEP];                                                                                              \
-            NAME(load_run)(v, x);                                                                                     \
-            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
-                v[j] = NAME(name##_value)(v[j], a, b);                                                                \
+        for (REAL *y = out; rows; rows--, x += row, y += row) {                                                       \
+            for (int64_t i = 0; i < runs * NAME(RUN); i += NAME(RUN)) {                                               \
+                VEC v[STEP];                                                                                          \
+                NAME(load_run)(v, x + i);                                                                             \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_value)(v[j], a, b);                                                            \
+                }                                                                                                     \
+                NAME(store_run)(y + i, v);                                                                            \
             }                                                                                                         \
-            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }                                                                                                                 \
-    order TARGET static void NAME(name##_backward)(int64_t runs, const double *p, const void *const *in,              \
-                                                   void *out)                                                         \
+    order TARGET static void NAME(name##_backward)(int64_t rows, int64_t row, int64_t runs, const double *p,          \
+                                                   const void *const *in, void *out)                                  \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
         const REAL *x = in[0], *g = in[1];                                                                            \
-        for (REAL *y = out; runs; runs--, x += NAME(RUN), g += NAME(RUN), y += NAME(RUN)) {                           \
-            VEC v[STEP], w[STEP];                                                                                     \
-            NAME(load_run)(v, x);                                                                                     \
-            NAME(load)(w, g);                                                                                         \
-            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
-                v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                       \
+        for (REAL *y = out; rows; rows--, x += row, g += row, y += row) {                                             \
+            for (int64_t i = 0; i < runs * NAME(RUN); i += NAME(RUN)) {                                               \
+                VEC v[STEP], w[STEP];                                                                                 \
+                NAME(load_run)(v, x + i);                                                                             \
+                NAME(load)(w, g + i);                                                                                 \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                   \
+                }                                                                                                     \
+                NAME(store_run)(y + i, v);                                                                            \
             }                                                                                                         \
-            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }
 #define DEFINE_STRAIGHT(kind, name) DEFINE_ACTIVATION(, load_all, name)
@@ -376,16 +380,17 @@ DEFINE_CURVED(CELU, celu)
 /* Where the parameter may not be 0: `unit` where it is 1, and where it is so small that it would be rounded to 0, the
  * smallest number there is. */
 #define DEFINE_NOT_ZERO(name, unit)                                                                                   \
-    static void NAME(name##_not_zero_forward)(int64_t runs, const double *p, const void *const *in, void *out)        \
+    static void NAME(name##_not_zero_forward)(int64_t rows, int64_t row, int64_t runs, const double *p,               \
+                                              const void *const *in, void *out)                                       \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(runs, q, in, out);                                  \
+        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(rows, row, runs, q, in, out);                       \
     }                                                                                                                 \
-    static void NAME(name##_not_zero_backward)(int64_t runs, const double *p, const void *const *in,                  \
-                                               void *out)                                                             \
+    static void NAME(name##_not_zero_backward)(int64_t rows, int64_t row, int64_t runs, const double *p,              \
+                                               const void *const *in, void *out)                                      \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(runs, q, in, out);                                \
+        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(rows, row, runs, q, in, out);                     \
     }
 DEFINE_NOT_ZERO(softplus, softplus_unit)
 DEFINE_NOT_ZERO(celu, elu)
