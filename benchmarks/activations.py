@@ -265,9 +265,9 @@ def _cell(record):
     return f"{ratios}, {100 * t['copy'] / t['chanconv']:.0f} %"
 
 
-def table(paths):
-    """What `--json` wrote, as lines of Markdown: a row for an activation and pass, columns for sizes."""
-    records = [r for path in paths for r in json.loads(path.read_text())["records"] if r["dtype"] == "float32"]
+def table(records):
+    """Records of float32 as lines of Markdown: a row for an activation and pass, columns for sizes."""
+    records = [r for r in records if r["dtype"] == "float32"]
     counts = sorted({r["count"] for r in records})
     cells = {(r["activation"], r["pass"], r["count"]): _cell(r) for r in records}
     yield "| activation | pass | " + " | ".join(f"{count:,} elements" for count in counts) + " |"
@@ -304,7 +304,8 @@ def parse(argv):
     add("--clock", default="wall", choices=CLOCKS, help="cpu: one thread's, for a machine that others use")
     add("--fused", action="store_true", help="measure the activations inside a convolution")
     add("--json", type=Path, metavar="FILE")
-    add("--table", nargs="+", type=Path, metavar="FILE", help="measure nothing; print what --json wrote, as Markdown")
+    add("--table", nargs="*", type=Path, metavar="FILE",
+        help="print the ratios of float32 as Markdown; with files, measure nothing but print what --json wrote to them")
     options = parser.parse_args(argv)
     if options.clock == "cpu" and options.threads != [1]:
         parser.error("--clock cpu is for one thread")
@@ -335,7 +336,7 @@ def main(argv=None):
     """Runs the command line `argv`; returns 1 if a result of chanconv was wrong, else 0."""
     options = parse(argv)
     if options.table:
-        print(*table(options.table), sep="\n")
+        print(*table([r for path in options.table for r in json.loads(path.read_text())["records"]]), sep="\n")
         return 0
     about = {"processor": report.processor(), "system": platform.platform(), "rounds": options.rounds, "by": options.by,
              "clock": options.clock, "load": os.getloadavg() if hasattr(os, "getloadavg") else None}
@@ -348,6 +349,8 @@ def main(argv=None):
                   f"{record['percent_more']:>+6.1f} %")
     else:
         records = list(suite(options, _optional("scipy.special"), _optional("torch")))
+    if options.table is not None:
+        print(*table(records), sep="\n")
     if options.json:
         options.json.write_text(json.dumps({"about": about, "records": records, "fused": layers}, indent=1))
     return 1 if any("chanconv" in record["wrong"] for record in records) else 0

@@ -125,11 +125,11 @@ static int threads_for(const chanconv_context *context, int64_t elements)
 
 /* ---- Elementwise ------------------------------------------------------------------------------------------------------- */
 
-/* Arrays that are walked through together; an output may be an input. */
+/* Arrays that are walked through together; the output may be an input. */
 struct streams {
-    int ins, outs; /* outs <= ins */
-    const void *in[3];
-    void *out[2];
+    int ins;
+    const void *in[2];
+    void *out;
 };
 
 static struct streams advanced(struct streams s, int64_t count, size_t item)
@@ -137,37 +137,23 @@ static struct streams advanced(struct streams s, int64_t count, size_t item)
     for (int i = 0; i < s.ins; i++) {
         s.in[i] = at(s.in[i], count, item);
     }
-    for (int i = 0; i < s.outs; i++) {
-        s.out[i] = at(s.out[i], count, item);
-    }
+    s.out = at(s.out, count, item);
     return s;
 }
 
 /* Less than a run of elements, in copies filled up with zeros: so they go through the very code of all others. */
 static void apply_part(const struct kernels *k, runs_fn *f, const double *p, int64_t count, struct streams s)
 {
-    _Alignas(CACHE_LINE) char run[3][RUN_BYTES_MAX];
-    const void *const in[3] = {run[0], run[1], run[2]};
-    void *const out[2] = {run[0], run[1]};
+    _Alignas(CACHE_LINE) char run[2][RUN_BYTES_MAX];
     for (int i = 0; i < s.ins; i++) {
         memset(run[i], 0, (size_t)k->run * k->item);
         memcpy(run[i], s.in[i], (size_t)count * k->item);
     }
-    f(1, p, in, out);
-    for (int i = 0; i < s.outs; i++) {
-        memcpy(s.out[i], run[i], (size_t)count * k->item);
-    }
+    f(1, 0, 1, p, (const void *const[]){run[0], run[1]}, run[0]);
+    memcpy(s.out, run[0], (size_t)count * k->item);
 }
 
-static bool in_place(const struct streams *s)
-{
-    for (int i = 0; i < s->ins * s->outs; i++) {
-        if (s->in[i % s->ins] == s->out[i / s->ins]) {
-            return true;
-        }
-    }
-    return false;
-}
+static bool in_place(const struct streams *s) { return s->in[0] == s->out || (s->ins > 1 && s->in[1] == s->out); }
 
 /* Whole runs where they are; before them, if there are many, what lacks to an output of whole cache lines, or of whole runs
  * that are shorter. Where inputs stay as they are, what lacks is whole runs too: with elements that are computed twice. */
@@ -175,29 +161,29 @@ static void apply(const struct kernels *k, runs_fn *f, const double *p, int64_t 
 {
     enum { MANY = 16 };
     const uintptr_t line = (uintptr_t)min64(CACHE_LINE, k->run * (int64_t)k->item);
-    const int64_t lacking = (int64_t)(-(uintptr_t)s.out[0] % line / k->item);
+    const int64_t lacking = (int64_t)(-(uintptr_t)s.out % line / k->item);
     const int64_t head = count < MANY * k->run ? 0 : lacking, runs = (count - head) / k->run;
     const int64_t rest = count - head - runs * k->run;
     const bool twice = count >= k->run && !in_place(&s);
     const struct streams body = advanced(s, head, k->item);
     if (head && twice) {
-        f(1, p, s.in, s.out);
+        f(1, 0, 1, p, s.in, s.out);
     } else if (head) {
         apply_part(k, f, p, head, s);
     }
     if (runs) {
-        f(runs, p, body.in, body.out);
+        f(1, 0, runs, p, body.in, body.out);
     }
     if (rest && twice) {
         const struct streams last = advanced(s, count - k->run, k->item);
-        f(1, p, last.in, last.out);
+        f(1, 0, 1, p, last.in, last.out);
     } else if (rest) {
         apply_part(k, f, p, rest, advanced(body, runs * k->run, k->item));
     }
 }
 
-void activate_row(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
-                  int64_t channels, int64_t pixel)
+static void activate_pixels(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
+                            int64_t channels, int64_t pixel)
 {
     _Alignas(CACHE_LINE) char run[RUN_BYTES_MAX];
     runs_fn *f = k->activation[activation->kind];
@@ -209,11 +195,33 @@ void activate_row(const struct kernels *k, const chanconv_activation *activation
         if (packed != values) {
             k->move_pixels(count, channels, values, pixel, packed, channels);
         }
-        apply(k, f, activation->p, count * channels, (struct streams){1, 1, {packed}, {packed}});
+        apply(k, f, activation->p, count * channels, (struct streams){1, {packed}, packed});
         if (packed != values) {
             k->move_pixels(count, channels, packed, channels, values, pixel);
         }
     }
+}
+
+/* What is no more than some runs, as tiles of a convolution are, takes no longer than it has to. */
+void activate_rows(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t rows, int64_t row,
+                   int64_t cols, int64_t channels, int64_t pixel)
+{
+    enum { SOME = 16 };
+    const int64_t count = cols * channels;
+    if (pixel == channels && count < SOME * k->run && (count & (k->run - 1)) == 0) {
+        k->activation[activation->kind](rows, row, count >> __builtin_ctzll((uint64_t)k->run), activation->p,
+                                        (const void *const[]){y}, y);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+        activate_pixels(k, activation, at(y, i * row, k->item), cols, channels, pixel);
+    }
+}
+
+void activate_row(const struct kernels *k, const chanconv_activation *activation, void *y, int64_t cols,
+                  int64_t channels, int64_t pixel)
+{
+    activate_rows(k, activation, y, 1, 0, cols, channels, pixel);
 }
 
 struct elementwise {
@@ -260,7 +268,7 @@ chanconv_status chanconv_activation_forward(chanconv_context *context, chanconv_
         return status;
     }
     const struct kernels *k = kernels_for(dtype);
-    struct elementwise job = {k, k->activation[activation->kind], activation->p, count, 0, {1, 1, {x}, {y}}};
+    struct elementwise job = {k, k->activation[activation->kind], activation->p, count, 0, {1, {x}, y}};
     run_elementwise(context, &job);
     return CHANCONV_OK;
 }
@@ -277,7 +285,7 @@ chanconv_status chanconv_activation_backward(chanconv_context *context, chanconv
     }
     const struct kernels *k = kernels_for(dtype);
     struct elementwise job = {k, k->activation_backward[activation->kind], activation->p, count, 0,
-                              {2, 1, {x, grad_y}, {grad_x}}};
+                              {2, {x, grad_y}, grad_x}};
     run_elementwise(context, &job);
     return CHANCONV_OK;
 }
@@ -429,19 +437,48 @@ struct axis {
     bool from_output;
 };
 
-static void glu_unit(const struct axis *job, int64_t lanes, const void *grad_y, const void *x, void *out)
+/* Lanes that are no whole run, of as many rows at a time as one takes. */
+static void glu_part(const struct axis *job, glu_fn *f, int64_t rows, int64_t lanes, const void *grad_y, const void *x,
+                     void *out)
 {
+    _Alignas(CACHE_LINE) char grad_run[RUN_BYTES_MAX] = {0}, runs[2 * RUN_BYTES_MAX] = {0}, result[2 * RUN_BYTES_MAX];
     const struct kernels *k = job->kernels;
-    const void *b = at(x, job->inner, k->item);
-    if (grad_y) {
-        apply(k, k->glu_backward, NULL, lanes,
-              (struct streams){3, 2, {b, x, grad_y}, {at(out, job->inner, k->item), out}});
-    } else {
-        apply(k, k->glu, NULL, lanes, (struct streams){2, 1, {b, x}, {out}});
+    const int64_t half = job->inner, step = k->run / lanes, halves = grad_y ? 2 : 1;
+    const int64_t x_row = step > 1 ? 2 * half : lanes; /* one row is copied as a whole */
+    const int64_t y_row = step > 1 ? half : lanes, out_row = grad_y ? x_row : y_row;
+    for (int64_t row = 0; row < rows; row += step) {
+        const int64_t count = min64(step, rows - row);
+        for (int i = 0; i < 2; i++) {
+            k->move_pixels(count, lanes, at(x, (2 * row + i) * half, k->item), x_row,
+                           at(runs, i * k->run, k->item), lanes);
+        }
+        if (grad_y) {
+            k->move_pixels(count, lanes, at(grad_y, row * half, k->item), y_row, grad_run, lanes);
+        }
+        f(1, k->run, k->run, grad_run, runs, result);
+        for (int i = 0; i < halves; i++) {
+            k->move_pixels(count, lanes, at(result, i * k->run, k->item), lanes,
+                           at(out, (halves * row + i) * half, k->item), out_row);
+        }
     }
 }
 
-static void axis_unit(const struct axis *job, int64_t unit)
+static void glu_rows(const struct axis *job, int64_t rows, int64_t lanes, const void *grad_y, const void *x, void *out)
+{
+    const struct kernels *k = job->kernels;
+    glu_fn *f = grad_y ? k->glu_backward : k->glu;
+    const int64_t part = lanes < k->run || out == x ? lanes % k->run : 0, whole = lanes - part;
+    if (whole) {
+        f(rows, whole, job->inner, grad_y, x, out);
+    }
+    if (part) {
+        glu_part(job, f, rows, part, grad_y ? at(grad_y, whole, k->item) : NULL, at(x, whole, k->item),
+                 at(out, whole, k->item));
+    }
+}
+
+/* For glu, `rows` units that follow each other. */
+static void axis_unit(const struct axis *job, int64_t unit, int64_t rows)
 {
     const struct kernels *k = job->kernels;
     const int64_t block = unit / job->lane_units, lane = unit % job->lane_units * job->lanes;
@@ -450,7 +487,7 @@ static void axis_unit(const struct axis *job, int64_t unit)
     const void *grad_y = job->grad_y ? at(job->grad_y, y_first, k->item) : NULL;
     void *out = at(job->out, grad_y ? block * job->x_block + lane : y_first, k->item);
     if (job->kind == CHANCONV_GLU) {
-        glu_unit(job, lanes, grad_y, x, out);
+        glu_rows(job, rows, lanes, grad_y, x, out);
     } else if (grad_y) {
         (job->from_output ? k->axis_from_output : k->axis_backward)[job->kind](job->length, job->inner, lanes, grad_y, x,
                                                                                out);
@@ -462,9 +499,10 @@ static void axis_unit(const struct axis *job, int64_t unit)
 static void axis_item(void *data, int64_t index)
 {
     const struct axis *job = data;
-    const int64_t last = min64((index + 1) * job->units_of_item, job->units);
-    for (int64_t unit = index * job->units_of_item; unit < last; unit++) {
-        axis_unit(job, unit);
+    const int64_t first = index * job->units_of_item, last = min64(first + job->units_of_item, job->units);
+    const int64_t rows = job->kind == CHANCONV_GLU && job->lane_units == 1 ? last - first : 1;
+    for (int64_t unit = first; unit < last; unit += rows) {
+        axis_unit(job, unit, rows);
     }
 }
 

@@ -327,12 +327,17 @@ struct patches {
     int64_t width;
 };
 
-/* out[...][i] = f(in[...][i]) for i < runs * run, p[2] being the parameters; an output may be an input. */
-typedef void runs_fn(int64_t runs, const double *p, const void *const *in, void *const *out);
+/* out[i] = f(in[...][i]) for i < runs * run, and so in `rows` rows `row` elements apart, p[2] being the parameters; the output may
+ * be an input. */
+typedef void runs_fn(int64_t rows, int64_t row, int64_t runs, const double *p, const void *const *in, void *out);
 
 /* The gradient of an activation along an axis; v is its input or its output. grad_x may be either. */
 typedef void axis_gradient_fn(int64_t length, int64_t inner, int64_t lanes, const void *grad_y, const void *v,
                               void *grad_x);
+
+/* glu, or with grad_y its gradient: of `rows` rows x[row][2][half] the first `lanes` of each half, not less than a run; out[row]
+ * has as many halves, one or two. Some lanes are computed twice, unless `lanes` is a multiple of a run: then grad_x may be x. */
+typedef void glu_fn(int64_t rows, int64_t lanes, int64_t half, const void *grad_y, const void *x, void *out);
 
 enum { RUN_BYTES_MAX = 256 }; /* of any instruction set and dtype */
 
@@ -426,11 +431,10 @@ struct kernels {
     void (*fft_load)(int64_t rows, int64_t panels, const struct fft_source from[2], void *tile, int64_t panel);
     bool (*fft_store)(const struct fft_target to[2], int64_t points, const void *bias, const void *panel);
 
-    /* Elementwise activations by kind: in x, backward also grad_y. glu: in b and a, backward also grad_y; out y, backward
-     * grad_b and grad_a. */
-    int64_t run; /* elements of a run of them */
+    /* Elementwise activations by kind: in x, backward also grad_y. */
+    int64_t run; /* elements of a run of them, a power of 2 */
     runs_fn *activation[CHANCONV_ACTIVATION_COUNT], *activation_backward[CHANCONV_ACTIVATION_COUNT];
-    runs_fn *glu, *glu_backward;
+    glu_fn *glu, *glu_backward;
     /* prelu on x[pixels][channels]; slope has one value per channel, or (shared) one. grad_slope is added to. */
     void (*prelu)(int64_t pixels, int64_t channels, bool shared, const void *x, const void *slope, void *y);
     void (*prelu_backward)(int64_t pixels, int64_t channels, bool shared, const void *grad_y, const void *x,
@@ -518,9 +522,11 @@ static inline bool mul(int64_t a, int64_t b, int64_t *product) { return !__built
 /* Checks the parameters, as they are and as numbers of the type. */
 chanconv_status check_activation(chanconv_dtype dtype, const chanconv_activation *activation, chanconv_error *error);
 
-/* In place, on `cols` pixels of `channels` channels, `pixel` elements apart. */
+/* In place, on `cols` pixels of `channels` channels, `pixel` elements apart; and on rows of them, `row` elements apart. */
 void activate_row(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t cols,
                   int64_t channels, int64_t pixel);
+void activate_rows(const struct kernels *kernels, const chanconv_activation *activation, void *y, int64_t rows,
+                   int64_t row, int64_t cols, int64_t channels, int64_t pixel);
 
 /* ---- conv.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #define CHANCONV_NAMES_H
 
 #define activate_row chanconv_activate_row_
+#define activate_rows chanconv_activate_rows_
 #define admit chanconv_admit_
 #define algorithm_depthwise chanconv_algorithm_depthwise_
 #define algorithm_fft chanconv_algorithm_fft_

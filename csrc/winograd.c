@@ -305,9 +305,8 @@ static void activate_tiles(const struct job *job, const struct place *places, in
     const struct correlation *c = &job->c;
     for (int64_t t = 0; t < tiles; t++) {
         const struct place *place = &places[t];
-        for (int64_t i = 0; i < place->rows; i++) {
-            activate_row(c->kernels, &c->activation, output(job, place, i * c->y_row), place->cols, c->k, c->y_pixel);
-        }
+        activate_rows(c->kernels, &c->activation, output(job, place, 0), place->rows, c->y_row, place->cols, c->k,
+                      c->y_pixel);
     }
 }
 

@@ -204,6 +204,70 @@ def normal_polynomials(suffix):
     ]
 
 
+# ---- Functions in pieces, for floats ---------------------------------------------------------------------------------
+
+PIECES = 16
+
+
+def piece(index):
+    """Ends of the a whose a + 1 has `index` in the last two bits of its exponent and the first two of its fraction."""
+    exponent, quarters = (index // 4 + 1) % 4, index % 4
+    low = mpf(2) ** exponent * (1 + mpf(quarters) / 4) - 1
+    return low, low + mpf(2) ** exponent / 4
+
+
+def piece_polynomial(f, low, high, middle, count):
+    """Rounded coefficients of f in the distance from `middle`, and their largest relative error."""
+    shifted = functools.cache(lambda h: f(middle + h))
+    arguments = shifted, lambda h: 1 / shifted(h), low - middle, high - middle
+    coefficients = [rounded(c, PRECISION["f32"]) for c in remez(*arguments, count)]
+    return coefficients, largest_error(*arguments, coefficients)
+
+
+def normal_piece(low, high):
+    """The row of NORMAL_PIECES."""
+    lost = (bell_ln2("f32") - mp.ln2) / mp.ln2 / 2
+    return piece_polynomial(lambda a: mills(a) * mp.exp(-lost * a * a) / 2, low, high, (low + high) / 2, 6)
+
+
+def tanh_piece(low, high):
+    """The row of TANH_PIECES: the place that distances are from, and the polynomial."""
+    if low == 0:
+        row, error = piece_polynomial(near_zero(lambda a: mp.tanh(a) / a, 1), low, high, mpf(0), 6)
+        return [mpf(0), mpf(0), *row], error
+    if low >= 9:
+        return [low, mpf(1), *[mpf(0)] * 6], 1 - mp.tanh(low)
+    row, error = piece_polynomial(mp.tanh, low, high, (low + high) / 2, 7)
+    return [(low + high) / 2, *row], error
+
+
+def table_lines(name, text, row_of):
+    """The C array of a function in pieces, what the pieces have of the same kind side by side."""
+    rows, errors = zip(*(row_of(*piece(index)) for index in range(PIECES)), strict=True)
+    yield f"/* {text}, relative:"
+    yield f" * error 2^{mp.nstr(mp.log(max(errors), 2), 4)}. */"
+    yield f"static const REAL NAME({name})[{len(rows[0])}][{PIECES}] = {{"
+    for column in zip(*rows, strict=True):
+        yield "    {"
+        yield from (f"        {c_number(c)}," for c in column)
+        yield "    },"
+    yield "};"
+
+
+def piece_lines():
+    """What there is for floats where a register holds a coefficient of every piece."""
+    end = mp.ln2 * mpf("1.0001")
+    tail = near_zero(lambda q: -(2 * mp.expm1(-q / 2) + q) / q**2, -mpf(1) / 4)
+    text = "(2 - 2 e^(-q / 2) - q) / q^2 in q, relative to 2 e^(-q / 2)"
+    bell = Polynomial("BELL_TAIL", text, tail, lambda q: q * q / 2 + FLOOR, -end, end, (5, 0))
+    yield "#if defined(PERMUTE)"
+    yield from polynomial_lines(bell, "f32")
+    yield from table_lines("NORMAL_PIECES", "(1 - Phi(a)) e^(a^2 / 2) / 2 in the distance from the middle of each piece",
+                           normal_piece)
+    yield from table_lines("TANH_PIECES", "tanh in the distance from the first number", tanh_piece)
+    yield "#endif"
+
+
 # ---- The file --------------------------------------------------------------------------------------------------------
 
 HEADER = """\
@@ -283,6 +347,8 @@ def lines():
         for polynomial in [*polynomials(), *normal_polynomials(suffix)]:
             print(suffix, polynomial.name, file=sys.stderr)
             yield from polynomial_lines(polynomial, suffix)
+        if suffix == "f32":
+            yield from piece_lines()
     yield "#endif"
 
 

@@ -875,6 +875,16 @@ def test_glu(axis, isa, dtype):
         np.testing.assert_allclose(activations.glu_backward(g, x, axis), expected, **tolerance)
 
 
+def test_glu_of_rows(isa, dtype):
+    """Rows of any width, many of which are computed together, give the bits of their elements in one long row."""
+    for half in [*range(1, 36), 50, 63, 64, 65, 100, 127, 129, 500]:
+        x, g = RNG.normal(0, 3, (7, 2, half)).astype(dtype), RNG.normal(size=(7, half)).astype(dtype)
+        rows, long_row = x.reshape(7, 2 * half), x.transpose(1, 0, 2).reshape(-1)
+        assert same_bits(activations.glu(rows).ravel(), activations.glu(long_row))
+        gradient = activations.glu_backward(g, rows).reshape(x.shape).transpose(1, 0, 2)
+        assert same_bits(gradient.reshape(-1), activations.glu_backward(g.ravel(), long_row))
+
+
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "glu"])
 @pytest.mark.parametrize(
     "shape", [(2, 6, 1000), (1, 40000, 3), (1, 2, 50000), (70000, 2, 1), (3, 20000, 1), (2, 500, 300)]

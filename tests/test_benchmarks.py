@@ -336,3 +336,19 @@ def test_networks_have_the_known_sizes(bench):
         chains = bench.network.NETWORKS[name]()
         flops = sum(layer.flops for chain in chains for layer in chain.layers(1))
         assert flops / 2 == pytest.approx(products, rel=0.01)
+
+
+def test_activations_and_their_table(bench, tmp_path, capsys, monkeypatch):
+    """A table of what is measured, with a column for a size; and from the file of another run. Wrong results are seen."""
+    monkeypatch.setattr(bench.activations, "_optional", lambda module: None)
+    file = tmp_path / "activations.json"
+    tiny = ["--rounds", "1", "--sample", "0", "--dtypes", "float32", "--activations", "relu", "--counts"]
+    assert bench.activations.main([*tiny, "10", "2000", "--json", str(file), "--table"]) == 0
+    printed = capsys.readouterr().out
+    lines = printed[printed.index("| activation"):].splitlines()
+    assert lines[0] == "| activation | pass | 10 elements | 2,000 elements |"
+    assert [line.split(" | ")[:2] for line in lines[2:]] == [["| `relu`", "forward"], ["| `relu`", "backward"]]
+    assert bench.activations.main(["--table", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    x = np.ones(3, np.float32)
+    assert bench.activations._right(x, np.ones(3), x) and not bench.activations._right(x, np.array([1, 1, 1.001]), x)

@@ -207,6 +207,15 @@ def test_activation_and_bias(h, dtype):
     assert not same_bits(fused, y)
 
 
+@pytest.mark.parametrize("k", [1, 16, 64, 96, 300])
+def test_activation_of_whole_tiles(k, isa, dtype):
+    """Tiles whose rows are whole runs of the activation, and longer ones, and others at the edges."""
+    x, kernel, bias, _ = Problem(n=1, h=14, w=14, c=20, k=k, padding=1).arrays(dtype)
+    y = chanconv.conv(x, kernel, padding=1, bias=bias, algorithm="winograd")
+    fused = chanconv.conv(x, kernel, padding=1, bias=bias, activation="gelu", algorithm="winograd")
+    assert same_bits(fused, activations.gelu(y))
+
+
 # ---- Which problems it takes -----------------------------------------------------------------------------------------
 
 

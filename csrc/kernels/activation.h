@@ -2,7 +2,7 @@
  *
  * Elementwise activations and the table of all. struct kernels (internal.h) has the contracts.
  *
- * An activation is two functions on vectors, FORWARD(name) and BACKWARD(name), and a row of ACTIVATIONS. They see
+ * An activation is two functions on vectors, FORWARD(name) and BACKWARD(name), and a row of STRAIGHT or CURVED. They see
  *
  *   x    the activation's input         a, b    its parameters, in all elements
  *   g    the gradient of its result
@@ -24,10 +24,10 @@ INLINE VEC NAME(positive_part)(VEC x) { return NAME(at_least)(x, (VEC){0}); }
 INLINE VEC NAME(negative_part)(VEC x) { return NAME(at_most)(x, (VEC){0}); }
 
 /* g where the mask is set, 0 elsewhere, NaN where x is. */
-INLINE VEC NAME(gate)(IVEC open, VEC g, VEC x) { return NAME(select)(x == x, NAME(where)(open, g), x); }
+INLINE VEC NAME(gate)(IVEC open, VEC g, VEC x) { return NAME(if_nan)(x, x, NAME(where)(open, g)); }
 
 /* f(x) from v = f(-abs(x)), for f(x) + f(-x) = 1 */
-INLINE VEC NAME(mirror)(VEC x, VEC v) { return NAME(select)(x < 0, v, 1 - v); }
+INLINE VEC NAME(mirror)(VEC x, VEC v) { return NAME(if_negative)(x, v, 1 - v); }
 
 /* ---- Piecewise linear ---------------------------------------------------------------------------------------------------- */
 
@@ -44,13 +44,13 @@ BACKWARD(relu) { return NAME(gate)(x > 0, g, x); }
 FORWARD(relu6) { return NAME(at_most)(NAME(positive_part)(x), NAME(all)(6)); }
 BACKWARD(relu6) { return NAME(gate)((x > 0) & (x < 6), g, x); }
 
-FORWARD(leaky_relu) { return NAME(select)(x > 0, x, a * x); }
-BACKWARD(leaky_relu) { return NAME(select)(x == x, NAME(select)(x > 0, g, a * g), x); }
+FORWARD(leaky_relu) { return NAME(if_positive)(x, x, a * x); }
+BACKWARD(leaky_relu) { return NAME(if_nan)(x, x, NAME(if_positive)(x, g, a * g)); }
 
 FORWARD(hard_tanh) { return NAME(at_most)(NAME(at_least)(x, a), b); }
 BACKWARD(hard_tanh) { return NAME(gate)((x > a) & (x < b), g, x); }
 
-FORWARD(softshrink) { return NAME(gate)(NAME(abs)(x) > a, NAME(select)(x > 0, x - a, x + a), x); }
+FORWARD(softshrink) { return NAME(gate)(NAME(abs)(x) > a, NAME(if_positive)(x, x - a, x + a), x); }
 BACKWARD(softshrink) { return NAME(gate)(NAME(abs)(x) > a, g, x); }
 
 FORWARD(hardshrink) { return NAME(gate)(NAME(abs)(x) > a, x, x); }
@@ -74,16 +74,16 @@ BACKWARD(hard_silu)
 /* ---- Exponential linear -------------------------------------------------------------------------------------------------- */
 
 /* a (e^x - 1) below 0 */
-FORWARD(elu) { return NAME(select)(x > 0, x, a * NAME(expm1)(NAME(negative_part)(x), false)); }
-BACKWARD(elu) { return NAME(select)(x > 0, g, g * (a * NAME(rough_exp)(NAME(negative_part)(x)))); }
+FORWARD(elu) { return NAME(if_positive)(x, x, a * NAME(expm1)(NAME(negative_part)(x), false)); }
+BACKWARD(elu) { return NAME(if_positive)(x, g, g * (a * NAME(rough_exp)(NAME(negative_part)(x)))); }
 
 FORWARD(selu)
 {
-    return NAME(select)(x > 0, NAME(SELU_SCALE) * x, NAME(SELU_SCALE_ALPHA) * NAME(expm1)(NAME(negative_part)(x), false));
+    return NAME(if_positive)(x, NAME(SELU_SCALE) * x, NAME(SELU_SCALE_ALPHA) * NAME(expm1)(NAME(negative_part)(x), false));
 }
 BACKWARD(selu)
 {
-    return g * NAME(select)(x > 0, NAME(all)(NAME(SELU_SCALE)),
+    return g * NAME(if_positive)(x, NAME(all)(NAME(SELU_SCALE)),
                             NAME(SELU_SCALE_ALPHA) * NAME(rough_exp)(NAME(negative_part)(x)));
 }
 
@@ -100,7 +100,7 @@ BACKWARD(celu)
     VEC less;
     const VEC product = NAME(product)(a, z, &less), more = ((t - product) + less) / a; /* t / a = z + more */
     const IVEC exact = z == t / a;
-    return NAME(select)(x > 0, g, g * NAME(value)(NAME(power_less)(z, NAME(where)(exact, -more), true, true)));
+    return NAME(if_positive)(x, g, g * NAME(value)(NAME(power_less)(z, NAME(where)(exact, -more), true, true)));
 }
 
 /* ---- Sigmoid and its kin ------------------------------------------------------------------------------------------------- */
@@ -108,22 +108,22 @@ BACKWARD(celu)
 /* 1 / (1 + e^-x) = e^x / (1 + e^x) = e^x (1 - e^x / (1 + e^x)), of which the last errs least */
 FORWARD(sigmoid)
 {
-    const struct NAME(power) p = NAME(decay)(NAME(abs)(x));
+    const struct NAME(power) p = NAME(decay)(x);
     const VEC e = NAME(value)(p), share = e / (1 + e), power = 1 + p.tail;
     return NAME(mirror)(x, NAME(scaled)(p, power - power * share));
 }
 BACKWARD(sigmoid)
 {
-    const VEC e = NAME(rough_exp)(-NAME(abs)(x)), d = 1 + e;
+    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x)), d = 1 + e;
     return g * e / (d * d);
 }
 
 /* min(x, 0) - log(1 + e^-abs(x)) */
-FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(-NAME(abs)(x))); }
+FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(NAME(negative_abs)(x))); }
 BACKWARD(log_sigmoid)
 {
-    const VEC e = NAME(rough_exp)(-NAME(abs)(x));
-    return g * (NAME(select)(x < 0, NAME(all)(1), e) / (1 + e));
+    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x));
+    return g * (NAME(if_negative)(x, NAME(all)(1), e) / (1 + e));
 }
 
 /* e^-abs(a x), for abs(a x) <= -EXP_LOW exactly what a x is, not what it is rounded to */
@@ -131,7 +131,7 @@ INLINE struct NAME(power) NAME(product_decay)(VEC a, VEC x, const bool rough)
 {
     VEC less;
     const VEC z = NAME(product)(a, x, &less), c = NAME(at_most)(NAME(abs)(z), NAME(all)(-NAME(EXP_LOW)));
-    return NAME(power_less)(-c, NAME(where)(c == NAME(abs)(z), NAME(select)(z < 0, less, -less)), true, rough);
+    return NAME(power_less)(-c, NAME(where)(c == NAME(abs)(z), NAME(if_negative)(z, less, -less)), true, rough);
 }
 
 /* log(1 + e^(a x)) / a, and x where a x > b */
@@ -150,16 +150,16 @@ BACKWARD(softplus)
 /* The same for a = 1 */
 FORWARD(softplus_unit)
 {
-    return NAME(select)(x > b, x, NAME(positive_part)(x) + NAME(log1p)(NAME(exp)(-NAME(abs)(x))));
+    return NAME(select)(x > b, x, NAME(positive_part)(x) + NAME(log1p)(NAME(exp)(NAME(negative_abs)(x))));
 }
 BACKWARD(softplus_unit) { return NAME(select)(x > b, g, NAME(log_sigmoid_gradient)(g, -x, a, b)); }
 
 FORWARD(tanh) { return NAME(tanh)(x); }
-/* 1 - tanh^2 = e^-2x / ((1 + e^-2x) / 2)^2 */
+/* 1 - tanh^2 = e^-2x / ((1 + e^-2x)^2 / 4) */
 BACKWARD(tanh)
 {
-    const VEC c = NAME(abs)(x), e = NAME(rough_exp)(-(c + c)), d = (REAL)0.5 + (REAL)0.5 * e;
-    return g * e / (d * d);
+    const VEC c = NAME(negative_abs)(x), e = NAME(rough_exp)(c + c), d = 1 + e;
+    return g * e / NAME(quarter)(d * d);
 }
 
 FORWARD(tanhshrink) { return NAME(x_less_tanh)(x); }
@@ -203,7 +203,7 @@ BACKWARD(silu)
 FORWARD(gelu)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return NAME(positive_part)(x) - NAME(normal_tail)(NAME(bell)(c, false), c);
+    return NAME(positive_part)(x) - NAME(normal_tail)(c);
 }
 /* Phi(x) + x Phi'(x) */
 BACKWARD(gelu)
@@ -261,7 +261,7 @@ FORWARD(mish)
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
     const struct NAME(power) p = NAME(power)(-c);
     const VEC e = NAME(value)(p), negative = NAME(times)(p, c - c * (e * (1 + e) / (2 + e * (2 + e))));
-    return NAME(select)(x < 0, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
+    return NAME(if_negative)(x, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));
 }
 /* For x < 0 e ((2 + e) d - 4 c (1 + e)) / d^2, c = -x, else (u d + 4 x e^2 (1 + e)) / d^2. Of the first, the factor that
  * crosses zero is 4 (1 - c) (1 + e) + e (2 + 4 e + e^2). */
@@ -270,40 +270,44 @@ BACKWARD(mish)
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
     const struct NAME(power) p = NAME(rough_power)(-c);
     const VEC e = NAME(value)(p);
-    const IVEC below = x < 0;
-    const VEC d = NAME(select)(below, 2 + e * (2 + e), 1 + 2 * e * (1 + e)), q = 1 / (d * d);
+    const VEC d = NAME(if_negative)(x, 2 + e * (2 + e), 1 + 2 * e * (1 + e)), q = 1 / (d * d);
     const VEC negative = NAME(times)(p, (4 * (1 - c) * (1 + e) + e * (2 + e * (4 + e))) * q);
-    return g * NAME(select)(below, negative, ((1 + 2 * e) * d + 4 * c * e * e * (1 + e)) * q);
+    return g * NAME(if_negative)(x, negative, ((1 + 2 * e) * d + 4 * c * e * e * (1 + e)) * q);
 }
 
 /* ---- Loops over arrays --------------------------------------------------------------------------------------------------- */
 
-#define ACTIVATIONS(A)           \
+/* Those of straight pieces wait for memory alone: it is asked for everything, and in order. Loads under a mask, of what the
+ * gradient is not 0 for, let arrays larger than the caches wait a third longer, the processor not seeing what comes next. */
+#define STRAIGHT(A)               \
     A(IDENTITY, identity)         \
     A(RELU, relu)                 \
     A(RELU6, relu6)               \
     A(LEAKY_RELU, leaky_relu)     \
-    A(ELU, elu)                   \
-    A(SELU, selu)                 \
-    A(GELU, gelu)                 \
-    A(GELU_TANH, gelu_tanh)       \
-    A(SILU, silu)                 \
-    A(MISH, mish)                 \
-    A(SIGMOID, sigmoid)           \
-    A(LOG_SIGMOID, log_sigmoid)   \
     A(HARD_SIGMOID, hard_sigmoid) \
-    A(HARD_SILU, hard_silu)       \
-    A(TANH, tanh)                 \
     A(HARD_TANH, hard_tanh)       \
-    A(SOFTSIGN, softsign)         \
     A(SOFTSHRINK, softshrink)     \
     A(HARDSHRINK, hardshrink)     \
-    A(TANHSHRINK, tanhshrink)     \
     A(THRESHOLD, threshold)
+
+#define CURVED(A)               \
+    A(ELU, elu)                 \
+    A(SELU, selu)               \
+    A(GELU, gelu)               \
+    A(GELU_TANH, gelu_tanh)     \
+    A(SILU, silu)               \
+    A(MISH, mish)               \
+    A(SIGMOID, sigmoid)         \
+    A(LOG_SIGMOID, log_sigmoid) \
+    A(HARD_SILU, hard_silu)     \
+    A(TANH, tanh)               \
+    A(SOFTSIGN, softsign)       \
+    A(TANHSHRINK, tanhshrink)
 
 /* Vectors are computed STEP at a time, which do not wait for each other. */
 enum { NAME(RUN) = STEP * NAME(VL) };
 _Static_assert(NAME(RUN) * sizeof(REAL) <= RUN_BYTES_MAX, "a run must fit the buffers of activation.c");
+_Static_assert((NAME(RUN) & (NAME(RUN) - 1)) == 0, "a run must be a power of 2");
 
 INLINE void NAME(load_run)(VEC v[STEP], const REAL *p)
 {
@@ -319,55 +323,74 @@ INLINE void NAME(store_run)(REAL *p, const VEC v[STEP])
     }
 }
 
-#define DEFINE_ACTIVATION(kind, name)                                                                                 \
-    INTERLEAVED TARGET static void NAME(name##_forward)(int64_t runs, const double *p, const void *const *in,         \
-                                                        void *const *out)                                             \
+/* The whole vectors, even where only some elements are used. */
+INLINE void NAME(load_all)(VEC v[STEP], const REAL *p)
+{
+    NAME(load_run)(v, p);
+    UNROLL for (int j = 0; j < STEP; j++) {
+        PIN(v[j]);
+    }
+}
+
+#define DEFINE_ACTIVATION(order, load, name)                                                                          \
+    order TARGET static void NAME(name##_forward)(int64_t rows, int64_t row, int64_t runs, const double *p,           \
+                                                  const void *const *in, void *out)                                   \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
         const REAL *x = in[0];                                                                                        \
-        for (REAL *y = out[0]; runs; runs--, x += NAME(RUN), y += NAME(RUN)) {                                        \
-            VEC v[STEP];                                                                                              \
-            NAME(load_run)(v, x);                                                                                     \
-            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
-                v[j] = NAME(name##_value)(v[j], a, b);                                                                \
+        for (REAL *y = out; rows; rows--, x += row, y += row) {                                                       \
+            for (int64_t i = 0; i < runs * NAME(RUN); i += NAME(RUN)) {                                               \
+                VEC v[STEP];                                                                                          \
+                NAME(load_run)(v, x + i);                                                                             \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_value)(v[j], a, b);                                                            \
+                }                                                                                                     \
+                NAME(store_run)(y + i, v);                                                                            \
             }                                                                                                         \
-            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }                                                                                                                 \
-    INTERLEAVED TARGET static void NAME(name##_backward)(int64_t runs, const double *p, const void *const *in,        \
-                                                         void *const *out)                                            \
+    order TARGET static void NAME(name##_backward)(int64_t rows, int64_t row, int64_t runs, const double *p,          \
+                                                   const void *const *in, void *out)                                  \
     {                                                                                                                 \
         const VEC a = NAME(all)((REAL)p[0]), b = NAME(all)((REAL)p[1]);                                               \
         const REAL *x = in[0], *g = in[1];                                                                            \
-        for (REAL *y = out[0]; runs; runs--, x += NAME(RUN), g += NAME(RUN), y += NAME(RUN)) {                        \
-            VEC v[STEP], w[STEP];                                                                                     \
-            NAME(load_run)(v, x);                                                                                     \
-            NAME(load_run)(w, g);                                                                                     \
-            UNROLL for (int j = 0; j < STEP; j++) {                                                                   \
-                v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                       \
+        for (REAL *y = out; rows; rows--, x += row, g += row, y += row) {                                             \
+            for (int64_t i = 0; i < runs * NAME(RUN); i += NAME(RUN)) {                                               \
+                VEC v[STEP], w[STEP];                                                                                 \
+                NAME(load_run)(v, x + i);                                                                             \
+                NAME(load)(w, g + i);                                                                                 \
+                UNROLL for (int j = 0; j < STEP; j++) {                                                               \
+                    v[j] = NAME(name##_gradient)(w[j], v[j], a, b);                                                   \
+                }                                                                                                     \
+                NAME(store_run)(y + i, v);                                                                            \
             }                                                                                                         \
-            NAME(store_run)(y, v);                                                                                    \
         }                                                                                                             \
     }
-ACTIVATIONS(DEFINE_ACTIVATION)
-DEFINE_ACTIVATION(SOFTPLUS, softplus)
-DEFINE_ACTIVATION(SOFTPLUS, softplus_unit)
-DEFINE_ACTIVATION(CELU, celu)
+#define DEFINE_STRAIGHT(kind, name) DEFINE_ACTIVATION(, load_all, name)
+#define DEFINE_CURVED(kind, name) DEFINE_ACTIVATION(INTERLEAVED, load_run, name)
+STRAIGHT(DEFINE_STRAIGHT)
+CURVED(DEFINE_CURVED)
+DEFINE_CURVED(SOFTPLUS, softplus)
+DEFINE_CURVED(SOFTPLUS, softplus_unit)
+DEFINE_CURVED(CELU, celu)
+#undef DEFINE_STRAIGHT
+#undef DEFINE_CURVED
 #undef DEFINE_ACTIVATION
 
 /* Where the parameter may not be 0: `unit` where it is 1, and where it is so small that it would be rounded to 0, the
  * smallest number there is. */
 #define DEFINE_NOT_ZERO(name, unit)                                                                                   \
-    static void NAME(name##_not_zero_forward)(int64_t runs, const double *p, const void *const *in, void *const *out) \
+    static void NAME(name##_not_zero_forward)(int64_t rows, int64_t row, int64_t runs, const double *p,               \
+                                              const void *const *in, void *out)                                       \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(runs, q, in, out);                                  \
+        (q[0] == 1 ? NAME(unit##_forward) : NAME(name##_forward))(rows, row, runs, q, in, out);                       \
     }                                                                                                                 \
-    static void NAME(name##_not_zero_backward)(int64_t runs, const double *p, const void *const *in,                  \
-                                               void *const *out)                                                      \
+    static void NAME(name##_not_zero_backward)(int64_t rows, int64_t row, int64_t runs, const double *p,              \
+                                               const void *const *in, void *out)                                      \
     {                                                                                                                 \
         const double q[2] = {(REAL)p[0] != 0 ? p[0] : copysign(NAME(LEAST), p[0]), p[1]};                             \
-        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(runs, q, in, out);                                \
+        (q[0] == 1 ? NAME(unit##_backward) : NAME(name##_backward))(rows, row, runs, q, in, out);                     \
     }
 DEFINE_NOT_ZERO(softplus, softplus_unit)
 DEFINE_NOT_ZERO(celu, elu)
@@ -381,10 +404,10 @@ DEFINE_NOT_ZERO(celu, elu)
 
 #define FORWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_forward),
 #define BACKWARD_ROW(kind, name) [CHANCONV_##kind] = NAME(name##_backward),
+#define ROWS(ROW) STRAIGHT(ROW) CURVED(ROW) ROW(SOFTPLUS, softplus_not_zero) ROW(CELU, celu_not_zero)
 #define ACTIVATION_TABLE                                          \
-    .activation = {ACTIVATIONS(FORWARD_ROW) FORWARD_ROW(SOFTPLUS, softplus_not_zero) FORWARD_ROW(CELU, celu_not_zero)}, \
-    .activation_backward = {ACTIVATIONS(BACKWARD_ROW) BACKWARD_ROW(SOFTPLUS, softplus_not_zero)                         \
-                            BACKWARD_ROW(CELU, celu_not_zero)},                                                         \
+    .activation = {ROWS(FORWARD_ROW)},                            \
+    .activation_backward = {ROWS(BACKWARD_ROW)},                  \
     .prelu = NAME(prelu),                                         \
     .prelu_backward = NAME(prelu_backward),                       \
     .run = NAME(RUN),                                             \

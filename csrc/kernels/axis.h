@@ -252,50 +252,71 @@ DEFINE_COLUMNS(log_softmax)
 /* a s(b), and where s(b) may be denormal rounded once */
 INLINE VEC NAME(glu_value)(VEC a, VEC b)
 {
-    const struct NAME(power) p = NAME(decay)(NAME(abs)(b));
+    const struct NAME(power) p = NAME(decay)(b);
     const VEC part = a / (1 + NAME(value)(p));
-    return NAME(select)(b < 0, NAME(scaled)(p, (1 + p.tail) * part), part);
+    return NAME(if_negative)(b, NAME(scaled)(p, (1 + p.tail) * part), part);
 }
 
-INTERLEAVED TARGET static void NAME(glu)(int64_t runs, const double *p, const void *const *in, void *const *out)
+/* How far ahead to ask for what will be read. Of short rows the processor does not see the next one coming, and waits for a
+ * large array twice as long. */
+INLINE int64_t NAME(ahead)(int64_t row) { return row <= 1 << 13 ? row : 0; }
+
+INLINE void NAME(fetch_run)(const REAL *p)
 {
-    const REAL *b = in[0], *a = in[1];
-    (void)p;
-    for (REAL *y = out[0]; runs; runs--, a += NAME(RUN), b += NAME(RUN), y += NAME(RUN)) {
-        VEC v[STEP], w[STEP];
-        NAME(load_run)(v, a);
-        NAME(load_run)(w, b);
-        UNROLL for (int j = 0; j < STEP; j++) {
-            v[j] = NAME(glu_value)(v[j], w[j]);
+    UNROLL for (size_t j = 0; j < NAME(RUN); j += CACHE_LINE / sizeof(REAL)) {
+        __builtin_prefetch(p + j);
+    }
+}
+
+INTERLEAVED TARGET static void NAME(glu)(int64_t rows, int64_t lanes, int64_t half, const void *grad_y, const void *x,
+                                         void *y)
+{
+    const REAL *a = x;
+    const int64_t next = NAME(ahead)(2 * half);
+    (void)grad_y;
+    for (REAL *out = y; rows; rows--, a += 2 * half, out += half) {
+        for (int64_t i = 0; i < lanes; i += NAME(RUN)) {
+            const int64_t first = min64(i, lanes - NAME(RUN));
+            VEC v[STEP], w[STEP];
+            NAME(fetch_run)(a + first + next);
+            NAME(fetch_run)(a + half + first + next);
+            NAME(load_run)(v, a + first);
+            NAME(load_run)(w, a + half + first);
+            UNROLL for (int j = 0; j < STEP; j++) {
+                v[j] = NAME(glu_value)(v[j], w[j]);
+            }
+            NAME(store_run)(out + first, v);
         }
-        NAME(store_run)(y, v);
     }
 }
 
 /* Gradient of a: g s(b); of b: g a s(b) s(-b). */
 INLINE VEC NAME(glu_gradient)(VEC g, VEC a, VEC b, VEC *grad_b)
 {
-    const VEC e = NAME(exp)(-NAME(abs)(b)), q = 1 / (1 + e);
+    const VEC e = NAME(exp)(NAME(negative_abs)(b)), q = 1 / (1 + e);
     *grad_b = g * a * (e * q * q);
     return g * NAME(mirror)(b, e * q);
 }
 
-INTERLEAVED TARGET static void NAME(glu_backward)(int64_t runs, const double *p, const void *const *in,
-                                                  void *const *out)
+INTERLEAVED TARGET static void NAME(glu_backward)(int64_t rows, int64_t lanes, int64_t half, const void *grad_y,
+                                                  const void *x, void *grad_x)
 {
-    const REAL *b = in[0], *a = in[1], *g = in[2];
-    REAL *grad_b = out[0];
-    (void)p;
-    for (REAL *grad_a = out[1]; runs; runs--, grad_a += NAME(RUN), grad_b += NAME(RUN)) {
-        VEC u[STEP], v[STEP], w[STEP];
-        NAME(load_run)(u, g);
-        NAME(load_run)(v, a);
-        NAME(load_run)(w, b);
-        UNROLL for (int j = 0; j < STEP; j++) {
-            u[j] = NAME(glu_gradient)(u[j], v[j], w[j], &w[j]);
+    const REAL *g = grad_y, *a = x;
+    const int64_t next = NAME(ahead)(2 * half);
+    for (REAL *out = grad_x; rows; rows--, g += half, a += 2 * half, out += 2 * half) {
+        for (int64_t i = 0; i < lanes; i += NAME(RUN)) {
+            const int64_t first = min64(i, lanes - NAME(RUN));
+            VEC u[STEP], v[STEP], w[STEP];
+            NAME(fetch_run)(a + first + next);
+            NAME(fetch_run)(a + half + first + next);
+            NAME(load_run)(u, g + first);
+            NAME(load_run)(v, a + first);
+            NAME(load_run)(w, a + half + first);
+            UNROLL for (int j = 0; j < STEP; j++) {
+                u[j] = NAME(glu_gradient)(u[j], v[j], w[j], &w[j]);
+            }
+            NAME(store_run)(out + first, u);
+            NAME(store_run)(out + half + first, w);
         }
-        NAME(store_run)(grad_a, u);
-        NAME(store_run)(grad_b, w);
-        g += NAME(RUN), a += NAME(RUN), b += NAME(RUN);
     }
 }

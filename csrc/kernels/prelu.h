@@ -40,7 +40,7 @@ INLINE void NAME(prelu_fold)(REAL *sums, int64_t width, int64_t period, REAL *gr
     }
 }
 
-INLINE VEC NAME(prelu_value)(VEC x, VEC slope) { return NAME(select)(x > 0, x, slope * x); }
+INLINE VEC NAME(prelu_value)(VEC x, VEC slope) { return NAME(if_positive)(x, x, slope * x); }
 
 INLINE void NAME(prelu_run)(int64_t count, const REAL *x, const REAL *slope, REAL *y)
 {

@@ -38,6 +38,19 @@ INLINE VEC NAME(select)(IVEC mask, VEC a, VEC b) { return (VEC)((mask & (IVEC)a)
 /* a where the mask is set, else 0. */
 INLINE VEC NAME(where)(IVEC mask, VEC a) { return (VEC)(mask & (IVEC)a); }
 
+/* Selections by one comparison. Where masks have registers of their own GCC makes three instructions of them, not two. */
+#if defined(MM_MASKED)
+#define SELECT(x, is, y, a, b) MM(mask_blend)(CAT(MM(cmp), mask)(x, y, is), b, a)
+INLINE VEC NAME(if_positive)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_GT_OQ, (VEC){0}, a, b); }
+INLINE VEC NAME(if_negative)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_LT_OQ, (VEC){0}, a, b); }
+INLINE VEC NAME(if_nan)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_UNORD_Q, x, a, b); }
+#undef SELECT
+#else
+INLINE VEC NAME(if_positive)(VEC x, VEC a, VEC b) { return NAME(select)(x > 0, a, b); }
+INLINE VEC NAME(if_negative)(VEC x, VEC a, VEC b) { return NAME(select)(x < 0, a, b); }
+INLINE VEC NAME(if_nan)(VEC x, VEC a, VEC b) { return NAME(select)(x == x, b, a); }
+#endif
+
 /* Bounds; NaN stays NaN. GCC makes no single instruction of the selection, though it is one. */
 #if defined(MM)
 INLINE VEC NAME(at_least)(VEC x, VEC low) { return MM(max)(low, x); }
@@ -48,7 +61,11 @@ INLINE VEC NAME(at_most)(VEC x, VEC high) { return NAME(select)(x > high, high, 
 #endif
 
 INLINE VEC NAME(abs)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} >> 1)); }
+INLINE VEC NAME(negative_abs)(VEC x) { return (VEC)((UVEC)x | ~(~(UVEC){0} >> 1)); }
 INLINE VEC NAME(with_sign)(VEC x, VEC sign) { return (VEC)((UVEC)x | ((UVEC)sign & ~(~(UVEC){0} >> 1))); } /* x >= 0 */
+
+/* x / 4 of numbers that stay normal, without a multiplication */
+INLINE VEC NAME(quarter)(VEC x) { return (VEC)((UVEC)x - (((UVEC){0} + 2) << NAME(MANTISSA))); }
 
 /* x with the lower half of its significand cleared: the product of two such numbers is exact. */
 INLINE VEC NAME(upper_half)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} << (NAME(MANTISSA) / 2 + 1))); }
@@ -107,6 +124,18 @@ INLINE VEC NAME(permute)(VEC a, VEC b, IVEC from)
     return _mm512_permutex2var_ps(a, (__m512i)from, b);
 #else
     return __builtin_shuffle(a, b, from);
+#endif
+}
+
+/* p[from[i]], from modulo VL */
+INLINE VEC NAME(look_up)(const REAL *p, UVEC from)
+{
+#if defined(__clang__) && IS_F64
+    return _mm512_permutexvar_pd((__m512i)from, NAME(load)(p));
+#elif defined(__clang__)
+    return _mm512_permutexvar_ps((__m512i)from, NAME(load)(p));
+#else
+    return __builtin_shuffle(NAME(load)(p), (IVEC)from);
 #endif
 }
 #endif

@@ -181,6 +181,26 @@ static void check_axis_bounds(chanconv_dtype dtype, size_t item, int64_t length,
     }
 }
 
+/* The gradient of glu may replace x: it is the one beside it. */
+static void check_glu_in_place(int64_t half)
+{
+    enum { ROWS = 5, HALF_MAX = 200 };
+    static float x[ROWS * 2 * HALF_MAX], g[ROWS * HALF_MAX], grad_x[ROWS * 2 * HALF_MAX];
+    for (int i = 0; i < ROWS * 2 * half; i++) {
+        x[i] = (float)sin(1.7 * i), g[i / 2] = (float)cos(i);
+    }
+    CHECK(chanconv_axis_backward(NULL, CHANCONV_F32, CHANCONV_GLU, ROWS, 2 * half, 1, g, x, grad_x, NULL) == CHANCONV_OK);
+    CHECK(chanconv_axis_backward(NULL, CHANCONV_F32, CHANCONV_GLU, ROWS, 2 * half, 1, g, x, x, NULL) == CHANCONV_OK);
+    CHECK(memcmp(x, grad_x, (size_t)(ROWS * 2 * half) * sizeof *x) == 0);
+}
+
+static void test_glu_in_place(void)
+{
+    for (int64_t half = 1; half <= 200; half++) {
+        check_glu_in_place(half);
+    }
+}
+
 static void test_bounds(void)
 {
     for (int f64 = 0; f64 < 2; f64++) {
@@ -194,6 +214,7 @@ static void test_bounds(void)
                 check_axis_bounds(dtype, item, 2 * n, 1, (enum guard)side);
             }
             check_prelu_bounds(dtype, item, 200, 300, (enum guard)side);
+            check_axis_bounds(dtype, item, 2, 150, (enum guard)side);
         }
     }
 }
@@ -280,6 +301,7 @@ int main(void)
     for (int i = 0; (isa = chanconv_isa_available(i)); i++) {
         chanconv_set_isa(isa);
         test_bounds();
+        test_glu_in_place();
         test_no_invalid_operation();
         test_prelu_workspace();
     }
