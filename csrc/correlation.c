@@ -474,22 +474,21 @@ static int64_t units_of(const struct job *job)
     return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-/* Block i: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and rows: these have
- * the pixels of all groups in the cache. */
-static struct block block_at(const struct job *job, int64_t i)
+/* Block i, but for its spans: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and
+ * rows: these have the pixels of all groups in the cache. Small images would feel it if all of a block were written. */
+static void find_block(const struct job *job, int64_t i, struct block *block)
 {
     const struct correlation *c = &job->c;
     const int64_t p = i % job->panel_blocks, spots = job->row_blocks * job->col_blocks, image = c->groups * spots;
     const int64_t unit = i / job->panel_blocks % image, spot = job->pointwise ? unit / c->groups : unit % spots;
-    const int64_t col = spot % job->col_blocks, row = spot / job->col_blocks;
-    struct block block = {
-        .n = i / job->panel_blocks / image, .group = job->pointwise ? unit % c->groups : unit / spots,
-        .row = row * job->rows, .rows = min64(job->rows, c->oh - row * job->rows),
-        .col = col * job->cols, .cols = min64(job->cols, c->ow - col * job->cols),
-        .panel = job->panels * p / job->panel_blocks,
-    };
-    block.panels = job->panels * (p + 1) / job->panel_blocks - block.panel;
-    return block;
+    block->n = i / job->panel_blocks / image;
+    block->group = job->pointwise ? unit % c->groups : unit / spots;
+    block->row = spot / job->col_blocks * job->rows;
+    block->rows = min64(job->rows, c->oh - block->row);
+    block->col = spot % job->col_blocks * job->cols;
+    block->cols = min64(job->cols, c->ow - block->col);
+    block->panel = job->panels * p / job->panel_blocks;
+    block->panels = job->panels * (p + 1) / job->panel_blocks - block->panel;
 }
 
 /* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few columns, as
@@ -502,7 +501,8 @@ static const char *ahead_of(const struct job *job, int64_t i)
     if (!job->from_memory || next >= units_of(job)) {
         return NULL;
     }
-    const struct block block = block_at(job, next);
+    struct block block;
+    find_block(job, next, &block);
     const int64_t column = c->column ? block.col * c->column : (block.col * c->stride[1] + c->origin[1]) * c->x.pixel;
     return at(c->x.data, block.n * c->x.image + block.group * c->x_group +
               (block.row * c->stride[0] + c->origin[0]) * c->x.row + column, c->x.item);
@@ -516,7 +516,8 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
     if (next >= units_of(job)) {
         return;
     }
-    const struct block block = block_at(job, next);
+    struct block block;
+    find_block(job, next, &block);
     const int64_t first = block.cols * group / c->groups, end = block.cols * (group + 1) / c->groups;
     const char *x = at(c->x.data, block.n * c->x.image + (block.row * c->stride[0] + c->origin[0]) * c->x.row +
                        ((block.col + first) * c->stride[1] + c->origin[1]) * c->x.pixel, c->x.item);
@@ -532,7 +533,8 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
 static void run_unit(void *data, int lane, int64_t i)
 {
     struct job *job = data;
-    struct block block = block_at(job, i);
+    struct block block;
+    find_block(job, i, &block);
     struct image x = job->c.x;
     x.data = at(x.data, block.group * job->c.x_group, x.item);
     void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
