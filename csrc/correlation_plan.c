@@ -210,7 +210,8 @@ static int64_t parts_of_row(const struct job *job, int64_t limit)
 }
 
 /* Bytes of x that are left in a cache: more than fit beside B where the kernel is so large that each block has to read it from
- * afar, and most of all where one block is all, as a kernel is then packed piece by piece, in the cache. */
+ * afar, and most of all where one block is all, as a kernel is then packed piece by piece, in the cache. But several threads
+ * would each copy all of it. */
 static int64_t block_limit(const struct job *job)
 {
     const struct correlation *c = &job->c;
@@ -221,7 +222,7 @@ static int64_t block_limit(const struct job *job)
     if (kernel <= 4 * BLOCK_BYTES) {
         return BLOCK_BYTES;
     }
-    if (c->x.n == 1 && block_bytes(job, c->oh, c->ow) <= whole) {
+    if (c->x.n == 1 && !(job->copy && job->threads > 1) && block_bytes(job, c->oh, c->ow) <= whole) {
         return whole;
     }
     return kernel > 48 * BLOCK_BYTES ? 8 * BLOCK_BYTES : 2 * BLOCK_BYTES;
