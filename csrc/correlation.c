@@ -58,13 +58,25 @@ static bool pack_dot(const struct job *job, int64_t group, const struct panel *p
     return finite;
 }
 
+/* Steps of each run that a pass takes, as B has them. */
+static int64_t length_of_pass(const struct job *job, const struct pass *pass)
+{
+    return job->dot ? run_length_of_b(job) : pass->end - pass->begin;
+}
+
 /* Packs the steps of a pass of a panel. */
 static void pack_pass(struct job *job, int64_t group, const struct panel *panel, const struct pass *pass, char *dst)
 {
-    const int64_t length = job->dot ? run_length_of_b(job) : pass->end - pass->begin;
+    const int64_t length = length_of_pass(job, pass), width = panel_width(job, panel);
     bool finite = true;
+    if (is_pair(panel)) {
+        const struct panel left = {panel->first, width, 2}, right = {panel->first + width, panel->columns - width, 2};
+        pack_pass(job, group, &left, pass, dst);
+        pack_pass(job, group, &right, pass, at(dst, pass->count * length * width, job->c.kernels->item));
+        return;
+    }
     for (int64_t i = 0; i < pass->count; i++) {
-        char *to = at(dst, i * length * panel_width(job, panel), job->c.kernels->item);
+        char *to = at(dst, i * length * width, job->c.kernels->item);
         finite &= job->dot ? pack_dot(job, group, panel, pass->first + i, to)
                            : pack_run(job, group, panel, pass->first + i, pass->begin, pass->end, to);
     }
@@ -99,15 +111,18 @@ int64_t prepared_correlation_bytes(const struct correlation *c)
     return (int64_t)sizeof(struct prepared) + ceil_div(panels, CACHE_LINE) * CACHE_LINE;
 }
 
-void prepare_correlation(const struct correlation *c, struct prepared *prepared)
+void prepare_with_threads(chanconv_context *context, int threads, const struct correlation *c, struct prepared *prepared)
 {
     struct job job = job_of_kernel(c);
     job.b = prepared + 1;
     atomic_init(&job.finite, true);
-    for (int64_t i = 0; i < c->groups * job.panels; i++) {
-        pack_panel(&job, 0, i);
-    }
+    run_units(context, threads, c->groups * job.panels, pack_panel, &job);
     prepared->finite = atomic_load(&job.finite);
+}
+
+void prepare_correlation(const struct correlation *c, struct prepared *prepared)
+{
+    prepare_with_threads(NULL, 1, c, prepared);
 }
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
@@ -262,10 +277,10 @@ static void fetch_ahead(const struct job *job, const struct block *block, int64_
     }
 }
 
-/* The first of some columns of lines, the part of the kernel that is read after a panel: each tile fetches one. */
+/* The first of some columns of lines, the part of the kernel that is read after a panel: each tile fetches one, or two. */
 struct lines {
     const char *first;
-    int64_t count;
+    int64_t count, at_once;
 };
 
 /* What the tiles of one panel in one pass do. */
@@ -301,8 +316,9 @@ static void run_row(const struct job *job, const struct block *block, int64_t i,
         if (block->ahead && panel->first == 0) {
             fetch_ahead(job, block, i - block->row, col - block->col, mr);
         }
-        tile->ahead = sweep->next.count-- > 0 ? sweep->next.first : NULL;
-        sweep->next.first += CACHE_LINE;
+        tile->ahead = sweep->next.count > 0 ? sweep->next.first : NULL;
+        sweep->next.count -= sweep->next.at_once;
+        sweep->next.first += sweep->next.at_once * CACHE_LINE;
         functions[mr](tile);
         col += mr;
     }
@@ -335,9 +351,11 @@ static void run_panel(const struct job *job, const struct block *block, const vo
                       struct sweep *sweep)
 {
     const struct correlation *c = &job->c;
+    const int64_t width = panel_width(job, sweep->panel);
+    const int64_t steps = job->streamed ? sweep->pass->count * length_of_pass(job, sweep->pass) : reduction(job);
     sweep->tile = (struct tile){
         .segment = sweep->segment, .length = sweep->pass->end - sweep->pass->begin, .a_col = 1,
-        .b = b, .b_row = job->in_place ? c->kernel_c : panel_width(job, sweep->panel),
+        .b = b, .b_row = job->in_place ? c->kernel_c : width, .b_apart = job->in_place ? 0 : (steps - 1) * width,
         .c_row = c->y_pixel, .bias = sweep->last ? bias : NULL, .columns = sweep->panel->columns,
         .accumulate = !sweep->first, .fetch = job->far && sweep->first,
         .ahead_row = c->kernel_c * (int64_t)c->kernels->item,
@@ -418,7 +436,7 @@ static struct lines next_panel(const struct job *job, const struct block *block,
     /* A line that begins before the panel is in the cache since the panel before it was read. */
     const int64_t into_line = (int64_t)((uintptr_t)start % CACHE_LINE);
     start += last || into_line == 0 ? -into_line : CACHE_LINE - into_line;
-    return (struct lines){start, ceil_div(end - start, CACHE_LINE)};
+    return (struct lines){start, ceil_div(end - start, CACHE_LINE), is_pair(&panel) ? 2 : 1};
 }
 
 /* stream: room for a panel of a pass. */
@@ -456,34 +474,35 @@ static int64_t units_of(const struct job *job)
     return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-/* Block i: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and rows: these have
- * the pixels of all groups in the cache. */
-static struct block block_at(const struct job *job, int64_t i)
+/* Block i, but for its spans: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and
+ * rows: these have the pixels of all groups in the cache. Small images would feel it if all of a block were written. */
+static void find_block(const struct job *job, int64_t i, struct block *block)
 {
     const struct correlation *c = &job->c;
     const int64_t p = i % job->panel_blocks, spots = job->row_blocks * job->col_blocks, image = c->groups * spots;
     const int64_t unit = i / job->panel_blocks % image, spot = job->pointwise ? unit / c->groups : unit % spots;
-    const int64_t col = spot % job->col_blocks, row = spot / job->col_blocks;
-    struct block block = {
-        .n = i / job->panel_blocks / image, .group = job->pointwise ? unit % c->groups : unit / spots,
-        .row = row * job->rows, .rows = min64(job->rows, c->oh - row * job->rows),
-        .col = col * job->cols, .cols = min64(job->cols, c->ow - col * job->cols),
-        .panel = job->panels * p / job->panel_blocks,
-    };
-    block.panels = job->panels * (p + 1) / job->panel_blocks - block.panel;
-    return block;
+    block->n = i / job->panel_blocks / image;
+    block->group = job->pointwise ? unit % c->groups : unit / spots;
+    block->row = spot / job->col_blocks * job->rows;
+    block->rows = min64(job->rows, c->oh - block->row);
+    block->col = spot % job->col_blocks * job->cols;
+    block->cols = min64(job->cols, c->ow - block->col);
+    block->panel = job->panels * p / job->panel_blocks;
+    block->panels = job->panels * (p + 1) / job->panel_blocks - block->panel;
 }
 
-/* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few columns,
- * as they do so little with x that waiting for it takes a good part of the time; others lose by it. */
+/* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few columns, as
+ * they do so little with x that waiting for it takes a good part of the time; but only where x comes from memory. From the
+ * third-level cache it comes by itself, and fetching it takes up to half as long again. */
 static const char *ahead_of(const struct job *job, int64_t i)
 {
     const struct correlation *c = &job->c;
     const int64_t next = i + job->threads * job->panel_blocks;
-    if (!job->dot || next >= units_of(job)) {
+    if (!job->from_memory || next >= units_of(job)) {
         return NULL;
     }
-    const struct block block = block_at(job, next);
+    struct block block;
+    find_block(job, next, &block);
     const int64_t column = c->column ? block.col * c->column : (block.col * c->stride[1] + c->origin[1]) * c->x.pixel;
     return at(c->x.data, block.n * c->x.image + block.group * c->x_group +
               (block.row * c->stride[0] + c->origin[0]) * c->x.row + column, c->x.item);
@@ -497,7 +516,8 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
     if (next >= units_of(job)) {
         return;
     }
-    const struct block block = block_at(job, next);
+    struct block block;
+    find_block(job, next, &block);
     const int64_t first = block.cols * group / c->groups, end = block.cols * (group + 1) / c->groups;
     const char *x = at(c->x.data, block.n * c->x.image + (block.row * c->stride[0] + c->origin[0]) * c->x.row +
                        ((block.col + first) * c->stride[1] + c->origin[1]) * c->x.pixel, c->x.item);
@@ -513,7 +533,8 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
 static void run_unit(void *data, int lane, int64_t i)
 {
     struct job *job = data;
-    struct block block = block_at(job, i);
+    struct block block;
+    find_block(job, i, &block);
     struct image x = job->c.x;
     x.data = at(x.data, block.group * job->c.x_group, x.item);
     void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
@@ -556,6 +577,9 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
     const struct correlation *c = correlation;
     if (c->x.n == 0 || c->oh < 1 || c->ow < 1 || c->k == 0) {
         return CHANCONV_OK;
+    }
+    if (prefers_patches(c)) {
+        return correlate_patches(context, c);
     }
     const int threads = worthwhile_threads(context, correlation_flops(c));
     struct job job = plan_correlation(c, threads, true);

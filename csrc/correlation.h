@@ -22,12 +22,13 @@ struct job {
     bool merged;                /* a row of taps is one run of x, taps[1] * c long */
     bool pointwise;             /* groups of 1x1 kernels: a block has few pixels, and all groups take them in turn */
     bool far;                   /* y is so large, and so quickly computed, that its places are fetched ahead */
+    bool from_memory;           /* x is so large that it is in no cache, and columns are few: it is fetched ahead */
     bool dot;                   /* columns are so few that the reduction lies across the vector, see kernels/dot.h */
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
     int64_t pass_steps;         /* the most steps of it in a pass */
     int64_t rows, cols;         /* outputs of a block */
     int64_t row_blocks, col_blocks, panel_blocks;
-    int64_t panels;
+    int64_t panels, pairs;      /* of B, as the tiles read it: the first ones are two of its panels each */
     bool readable;              /* the kernel lies in memory as tiles read it */
     bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
     bool in_place;              /* ... or read where they lie; else all are packed before */
@@ -68,17 +69,28 @@ static inline int64_t columns_of_b(const struct job *job)
     return job->dot ? job->c.k : padded_columns(job->c.kernels, job->c.k);
 }
 
-/* Panel i of B: whole vectors of columns or, when dot, a few columns. */
+/* Panel i, as the tiles read it: whole vectors of columns, two panels of B while there are pairs of them; or, when dot, a few
+ * columns. */
 static inline struct panel job_panel(const struct job *job, int64_t i)
 {
     const struct panel few = {i * DOT_COLUMNS, min64(job->c.k - i * DOT_COLUMNS, DOT_COLUMNS), 0};
-    return job->dot ? few : panel_at(job->c.kernels, job->c.k, i);
+    if (job->dot) {
+        return few;
+    }
+    if (i >= job->pairs) {
+        return panel_at(job->c.kernels, job->c.k, i + job->pairs);
+    }
+    const struct panel left = panel_at(job->c.kernels, job->c.k, 2 * i), right = panel_at(job->c.kernels, job->c.k, 2 * i + 1);
+    return (struct panel){left.first, left.columns + right.columns, left.vectors + right.vectors};
 }
 
-/* Elements of B from one step of a panel to the next. */
+/* Whether it is a pair, which lies in B one panel after the other. */
+static inline bool is_pair(const struct panel *panel) { return panel->vectors == 4; }
+
+/* Elements of B from one step of a panel to the next, where it is packed. */
 static inline int64_t panel_width(const struct job *job, const struct panel *panel)
 {
-    return job->dot ? panel->columns : panel->vectors * job->c.kernels->vl;
+    return job->dot ? panel->columns : (is_pair(panel) ? 2 : panel->vectors) * job->c.kernels->vl;
 }
 
 /* The part of x that a block of outputs reads, clipped as the job is. */

@@ -85,23 +85,27 @@ static void flatten_images(struct correlation *c)
     c->origin[0] = c->origin[1] = 0;
 }
 
-/* A 1x1 kernel on dense images is one product over all their pixels: one long row. */
+bool is_row_of_patches(const struct correlation *c)
+{
+    return c->taps[0] == 1 && c->stride[0] == 1 && c->stride[1] == c->taps[1] && (c->taps[1] == 1 || c->dilation[1] == 1) &&
+           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == c->x.h && c->ow * c->taps[1] == c->x.w;
+}
+
+/* A 1x1 kernel on dense images is one product over all their pixels: one long row. So is that of patches. */
 static void flatten(struct correlation *c)
 {
     flatten_images(c);
     const struct image *x = &c->x;
-    const bool pointwise = c->taps[0] == 1 && c->taps[1] == 1 && c->stride[0] == 1 && c->stride[1] == 1 &&
-                           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == x->h && c->ow == x->w;
-    if (!pointwise || x->row != x->w * x->pixel || c->y_row != c->ow * c->y_pixel) {
+    if (!is_row_of_patches(c) || x->row != x->w * x->pixel || c->y_row != c->ow * c->y_pixel) {
         return;
     }
     c->ow *= c->oh;
     c->oh = 1;
-    c->x.w = c->ow;
+    c->x.w *= x->h;
     c->x.h = 1;
-    if (x->image == c->ow * x->pixel && c->y_image == c->ow * c->y_pixel) {
+    if (x->image == x->w * x->pixel && c->y_image == c->ow * c->y_pixel) {
         c->ow *= x->n;
-        c->x.w = c->ow;
+        c->x.w *= x->n;
         c->x.n = 1;
     }
 }
@@ -136,12 +140,28 @@ void plan_columns(struct job *job)
     job->panels = job->dot ? ceil_div(c->k, DOT_COLUMNS) : panel_count(c->kernels, c->k);
 }
 
+/* Tiles of four vectors take two panels at once: as much arithmetic with fewer loads of A, and outputs are written in longer
+ * pieces, as is a kernel in place read. But they are low, and what rows of some widths are cut into would be so low that it
+ * waits for B; where one row is all, that waits for the memory. */
+static void pair_panels(struct job *job)
+{
+    const struct correlation *c = &job->c;
+    const int64_t rows = c->kernels->mr_max[4], tiles = ceil_div(c->ow, max64(rows, 1));
+    const bool only = c->x.n * c->oh == 1 && c->ow <= c->kernels->mr_max[2];
+    if (!job->dot && rows > 0 && (only || c->ow >= tiles * (rows - 1))) {
+        const int64_t last = panel_at(c->kernels, c->k, job->panels - 1).vectors;
+        job->pairs = (job->panels - (last != 2)) / 2;
+        job->panels -= job->pairs;
+    }
+}
+
 void correlation_tile(const struct correlation *c, int32_t tile[2])
 {
-    const struct job job = {.c = *c, .dot = prefers_dot(c)};
+    const struct correlation computed = prefers_patches(c) ? correlation_with_patches(c, c->x.n, NULL) : *c;
+    const struct job job = plan_correlation(&computed, 1, true);
     const struct panel panel = job_panel(&job, 0);
     tile[0] = (int32_t)(job.dot ? c->kernels->dot_rows[panel.columns] : tallest(c->kernels, &panel));
-    tile[1] = (int32_t)panel_width(&job, &panel);
+    tile[1] = (int32_t)(job.dot ? panel.columns : panel.vectors * c->kernels->vl);
 }
 
 /* Whether the kernel lies in memory as a matrix [taps * c][k] of whole vectors, as a tile reads it. */
@@ -190,17 +210,22 @@ static int64_t parts_of_row(const struct job *job, int64_t limit)
 }
 
 /* Bytes of x that are left in a cache: more than fit beside B where the kernel is so large that each block has to read it from
- * afar, and most of all where the block is all that a kernel in place is read for. */
+ * afar, and most of all where one block is all, as a kernel is then packed piece by piece, in the cache. But several threads
+ * would each copy all of it. */
 static int64_t block_limit(const struct job *job)
 {
-    const int64_t kernel = kernel_bytes(job);
+    const struct correlation *c = &job->c;
+    const int64_t kernel = kernel_bytes(job), whole = 16 * BLOCK_BYTES;
     if (job->pointwise) {
-        return BLOCK_BYTES / job->c.groups;
+        return BLOCK_BYTES / c->groups;
     }
-    if (kernel > 48 * BLOCK_BYTES || (kernel > 4 * BLOCK_BYTES && reads_kernel_in_place(&job->c))) {
-        return 8 * BLOCK_BYTES;
+    if (kernel <= 4 * BLOCK_BYTES) {
+        return BLOCK_BYTES;
     }
-    return kernel > 4 * BLOCK_BYTES ? 2 * BLOCK_BYTES : BLOCK_BYTES;
+    if (c->x.n == 1 && !(job->copy && job->threads > 1) && block_bytes(job, c->oh, c->ow) <= whole) {
+        return whole;
+    }
+    return kernel > 48 * BLOCK_BYTES ? 8 * BLOCK_BYTES : 2 * BLOCK_BYTES;
 }
 
 /* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
@@ -244,8 +269,8 @@ static int64_t widest_panel(const struct job *job)
     if (job->dot) {
         return min64(job->c.k, DOT_COLUMNS);
     }
-    const struct panel last = panel_at(job->c.kernels, job->c.k, job->panels - 1);
-    return max64(last.vectors, min64(job->panels, 2)) * job->c.kernels->vl;
+    const struct panel first = job_panel(job, 0), last = job_panel(job, job->panels - 1);
+    return max64(first.vectors, last.vectors) * job->c.kernels->vl;
 }
 
 /* How x is read: in place, or copied; a row of taps at once, or tap by tap. */
@@ -321,14 +346,16 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     struct correlation *c = &job.c;
     job.pass_steps = reads_kernel_in_place(c) ? STEPS_IN_PLACE : PASS_STEPS;
     flatten(c);
-    job.clip = clip && c->x.mode == CHANCONV_ZEROS && reaches_outside(c);
+    job.clip = clip && c->x.mode == CHANCONV_ZEROS && (reaches_outside(c) || (c->padded && c->bounded));
     job.clip_columns = job.clip && c->taps[1] > 1 && 2 * c->taps[1] < SPANS_MAX &&
                        c->dilation[1] >= SPAN_PIXELS * c->stride[1];
     job.pointwise = takes_groups_in_turn(c);
     plan_columns(&job);
+    pair_panels(&job);
     plan_runs(&job);
     job.far = (double)(c->x.n * c->groups) * (double)(c->oh * c->ow) * (double)c->k * (double)c->x.item >= FAR_BYTES &&
               reduction(&job) <= FAR_STEPS;
+    job.from_memory = job.dot && (double)c->x.n * (double)(c->x.h * c->x.w * c->x.pixel) * (double)c->x.item >= 4.0 * FAR_BYTES;
     fit_block(&job);
     spread(&job);
     const struct window window = window_of(c, 0, job.rows, 0, job.cols);
@@ -345,6 +372,9 @@ size_t job_bytes(const struct job *job)
 
 int64_t correlation_bytes(const struct correlation *correlation, int threads)
 {
+    if (prefers_patches(correlation)) {
+        return patches_bytes(correlation, threads);
+    }
     const struct job job = plan_correlation(correlation, threads, true);
     return (int64_t)job_bytes(&job);
 }

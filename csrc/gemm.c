@@ -90,7 +90,7 @@ static struct correlation phase_correlation(const struct geometry *g, const stru
         .y_pixel = g->stride[1] * target->pixel, .y_row = g->stride[0] * target->row, .y_image = target->image,
         .kernel = at(arrays->kernel, last, g->item), .kernel_tap = {-v->step * tap[0], -h->step * tap[1]},
         .kernel_c = 1, .kernel_k = g->k, .groups = g->groups, .x_group = g->kg, .y_group = g->cg,
-        .kernel_group = g->kg, .bias = arrays->bias, .bounded = true,
+        .kernel_group = g->kg, .bias = arrays->bias, .bounded = true, .apart = g->stride[0] > 1 || g->stride[1] > 1,
     };
 }
 

@@ -111,6 +111,8 @@ struct correlation {
     const void *bias;
     chanconv_activation activation;
     bool bounded;               /* taps outside x are no part of the sum at all, not even as zeros */
+    bool padded;                /* x has zeros for such taps */
+    bool apart;                 /* others' outputs lie between these */
     const struct prepared *prepared; /* the kernel as prepare_correlation() left it, or NULL */
 };
 
@@ -125,6 +127,11 @@ int64_t correlation_bytes(const struct correlation *correlation, int threads);
 /* The kernel in panels, group after group, as correlate() reads it: bytes, and the packing. */
 int64_t prepared_correlation_bytes(const struct correlation *correlation);
 void prepare_correlation(const struct correlation *correlation, struct prepared *prepared);
+void prepare_with_threads(chanconv_context *context, int threads, const struct correlation *correlation,
+                          struct prepared *prepared);
+
+/* Whether what the outputs read lies in x one after the other, without a gap or an overlap: if x is dense it is a matrix. */
+bool is_row_of_patches(const struct correlation *correlation);
 
 /* Whether a tap of some output lies outside x. */
 bool reaches_outside(const struct correlation *correlation);
@@ -140,6 +147,16 @@ bool reads_kernel_in_place(const struct correlation *correlation);
 
 /* Rows and columns of its register tile. */
 void correlation_tile(const struct correlation *correlation, int32_t tile[2]);
+
+/* ---- Correlations with small maps (patches.c) ---- */
+
+/* Whether correlate() leaves it to correlate_patches(). */
+bool prefers_patches(const struct correlation *correlation);
+chanconv_status correlate_patches(chanconv_context *context, const struct correlation *correlation);
+
+/* The correlation with the patches of so many of its images. */
+struct correlation correlation_with_patches(const struct correlation *correlation, int64_t images, const void *patches);
+int64_t patches_bytes(const struct correlation *correlation, int threads);
 
 /* ---- Passes put as correlations (gemm.c) ---- */
 

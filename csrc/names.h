@@ -30,10 +30,12 @@
 #define come_from_memory chanconv_come_from_memory_
 #define context_threads chanconv_context_threads_
 #define correlate chanconv_correlate_
+#define correlate_patches chanconv_correlate_patches_
 #define correlation_bytes chanconv_correlation_bytes_
 #define correlation_cost chanconv_correlation_cost_
 #define correlation_flops chanconv_correlation_flops_
 #define correlation_tile chanconv_correlation_tile_
+#define correlation_with_patches chanconv_correlation_with_patches_
 #define cpu_features chanconv_cpu_features_
 #define cpu_info chanconv_cpu_info_
 #define environment chanconv_environment_
@@ -59,6 +61,7 @@
 #define gradient_of_x_bytes chanconv_gradient_of_x_bytes_
 #define grid_of chanconv_grid_of_
 #define inside chanconv_inside_
+#define is_row_of_patches chanconv_is_row_of_patches_
 #define job_bytes chanconv_job_bytes_
 #define kernel_gradient chanconv_kernel_gradient_
 #define kernel_gradient_bytes chanconv_kernel_gradient_bytes_
@@ -81,13 +84,16 @@
 #define parallel chanconv_parallel_
 #define pass_at chanconv_pass_at_
 #define pass_count chanconv_pass_count_
+#define patches_bytes chanconv_patches_bytes_
 #define plan_columns chanconv_plan_columns_
 #define plan_correlation chanconv_plan_correlation_
 #define plane_correlator chanconv_plane_correlator_
 #define prefers_narrow chanconv_prefers_narrow_
 #define prefers_narrow_gradient chanconv_prefers_narrow_gradient_
+#define prefers_patches chanconv_prefers_patches_
 #define prepare_correlation chanconv_prepare_correlation_
 #define prepare_gradient_of_x chanconv_prepare_gradient_of_x_
+#define prepare_with_threads chanconv_prepare_with_threads_
 #define prepared_correlation_bytes chanconv_prepared_correlation_bytes_
 #define prepared_gradient_of_x_bytes chanconv_prepared_gradient_of_x_bytes_
 #define reaches_outside chanconv_reaches_outside_

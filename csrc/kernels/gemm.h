@@ -111,12 +111,12 @@ static const signed char NAME(TIMES_OF)[MR_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 #endif
 
 /* A step of the reduction. */
-INLINE void NAME(tile_step)(const char *const a[NAME(BASES)], int64_t a_row, const REAL *b,
+INLINE void NAME(tile_step)(const char *const a[NAME(BASES)], int64_t a_row, const REAL *b, int64_t b_apart,
                             NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
 {
     NAME(vec) bp[NV_MAX];
     UNROLL for (int j = 0; j < vectors; j++) {
-        bp[j] = *(const NAME(vec) *)(b + j * NAME(VL));
+        bp[j] = *(const NAME(vec) *)(b + j * NAME(VL) + (j < 2 ? 0 : b_apart));
         PIN(bp[j]);
     }
     UNROLL for (int i = 0; i < rows; i++) {
@@ -152,6 +152,7 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
         }
     }
     const int64_t length = t->length, a_col = t->a_col * (int64_t)sizeof(REAL), b_row = t->b_row;
+    const int64_t b_apart = vectors == 4 ? t->b_apart : 0;
     int64_t a_row = t->a_row * (int64_t)sizeof(REAL);
     const char *ahead = t->ahead ? t->ahead : (const void *)t; /* which is in the first-level cache */
     const int64_t ahead_row = t->ahead ? t->ahead_row : 0;
@@ -165,10 +166,13 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             if (vectors > 1) { /* one alone is bound by its loads */
                 __builtin_prefetch(ahead, 0, 2);
             }
+            if (vectors == 4) {
+                __builtin_prefetch(ahead + CACHE_LINE, 0, 2);
+            }
             if (rows > NAME(ROWS_FEW)) {
                 PIN_ADDRESS(a_row);
             }
-            NAME(tile_step)(a, a_row, b, acc, rows, vectors);
+            NAME(tile_step)(a, a_row, b, b_apart, acc, rows, vectors);
             UNROLL for (int i = 0; i < NAME(BASES); i++) {
                 a[i] += a_col;
                 if (rows > NAME(ROWS_FEW)) {

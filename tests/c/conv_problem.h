@@ -321,6 +321,8 @@ static const struct shape {
     {1, 9, 9, 32, 3, 3, 32, 1, 1, 1, 8, CHANCONV_ZEROS},  {2, 9, 9, 24, 3, 3, 48, 2, 1, 1, 6, CHANCONV_REPLICATE},
     {1, 70, 67, 1, 17, 15, 1, 1, 1, 3, 1, CHANCONV_ZEROS}, {2, 26, 13, 9, 3, 3, 20, 1, 1, 1, 1, CHANCONV_ZEROS},
     {1, 9, 40, 30, 3, 3, 2, 1, 1, 1, 1, CHANCONV_ZEROS},  {1, 8, 9, 16, 1, 1, 24, 2, 1, 0, 1, CHANCONV_ZEROS},
+    {3, 3, 3, 20, 3, 3, 70, 1, 1, 1, 1, CHANCONV_ZEROS},   {2, 2, 3, 66, 3, 3, 20, 1, 1, 1, 1, CHANCONV_ZEROS},
+    {1, 4, 13, 9, 2, 2, 60, 1, 1, 0, 1, CHANCONV_ZEROS},   {1, 3, 6, 40, 1, 1, 64, 1, 1, 0, 1, CHANCONV_ZEROS},
 };
 
 /* Slow machines, as emulators and memcheck are, get few shapes beside those that are listed. */

@@ -148,7 +148,7 @@ static void fail_allocations(struct one_call *one)
 /* Every allocation of every pass and algorithm fails in turn, those of packing a kernel too. */
 static void test_failing_allocations(void)
 {
-    const int tried[] = {1, 3, 4, 9, 18, 20, 22, 23};
+    const int tried[] = {1, 3, 4, 9, 18, 20, 22, 23, 26, 27};
     for (size_t i = 0; i < sizeof tried / sizeof *tried; i++) {
         for_each_call(&shapes[tried[i]], fail_allocations);
     }
