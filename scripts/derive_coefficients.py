@@ -171,7 +171,7 @@ def polynomials():
         Polynomial("TANH_TAIL", "(tanh(x) / x - 1) / x^2 in x^2, relative to tanh(x) / x",
                    tanh_tail, lambda z: z + FLOOR, mpf(0), mpf("0.36"), (6, 12)),
         Polynomial("TANHSHRINK", "(x - tanh x) / x^3 in x^2, relative",
-                   lambda z: -tanh_tail(z), lambda z: 3, mpf(0), mpf("1.5625"), (10, 21)),
+                   lambda z: -tanh_tail(z), lambda z: 3, mpf(0), mpf("1.5625"), (11, 21)),
     ]
 
 

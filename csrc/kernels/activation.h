@@ -268,7 +268,7 @@ FORWARD(mish)
 BACKWARD(mish)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
-    const struct NAME(power) p = NAME(rough_power)(-c);
+    const struct NAME(power) p = NAME(power)(-c);
     const VEC e = NAME(value)(p);
     const VEC d = NAME(if_negative)(x, 2 + e * (2 + e), 1 + 2 * e * (1 + e)), q = 1 / (d * d);
     const VEC negative = NAME(times)(p, (4 * (1 - c) * (1 + e) + e * (2 + e * (4 + e))) * q);

@@ -66,10 +66,17 @@ INLINE struct NAME(power) NAME(power_with)(VEC tail, VEC shifted)
 #endif
 }
 
-/* e^r 2^n. A rough one has a few bits less, enough for derivatives. */
+/* Whether products are not rounded before they are added to something. */
+#if defined(MM) || defined(__aarch64__)
+#define FUSED true
+#else
+#define FUSED false
+#endif
+
+/* e^r 2^n. A rough one has a few bits less, enough for derivatives but where other roundings take them already. */
 INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
 {
-    const VEC tail = r + r * r * (rough ? POLYNOMIAL(r, NAME(EXP_ROUGH)) : POLYNOMIAL(r, NAME(EXP_TAIL)));
+    const VEC tail = r + r * r * (rough && FUSED ? POLYNOMIAL(r, NAME(EXP_ROUGH)) : POLYNOMIAL(r, NAME(EXP_TAIL)));
     return NAME(power_with)(tail, shifted);
 }
 
@@ -242,7 +249,7 @@ INLINE VEC NAME(tanh)(VEC x)
 INLINE VEC NAME(x_less_tanh)(VEC x)
 {
     const VEC z = NAME(at_most)(x * x, NAME(all)((REAL)1.5625));
-    return NAME(select)(NAME(abs)(x) < (REAL)1.25, x * z * POLYNOMIAL(z, NAME(TANHSHRINK)), x - NAME(tanh)(x));
+    return NAME(select)(NAME(abs)(x) < (REAL)1.25, x * z * LAST_STEP(z, NAME(TANHSHRINK)), x - NAME(tanh)(x));
 }
 
 /* ---- The normal distribution -------------------------------------------------------------------------------------------
