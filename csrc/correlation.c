@@ -111,7 +111,8 @@ int64_t prepared_correlation_bytes(const struct correlation *c)
     return (int64_t)sizeof(struct prepared) + ceil_div(panels, CACHE_LINE) * CACHE_LINE;
 }
 
-void prepare_with_threads(chanconv_context *context, int threads, const struct correlation *c, struct prepared *prepared)
+void prepare_with_threads(chanconv_context *context, int threads, const struct correlation *c,
+                          struct prepared *prepared)
 {
     struct job job = job_of_kernel(c);
     job.b = prepared + 1;
@@ -277,7 +278,8 @@ static void fetch_ahead(const struct job *job, const struct block *block, int64_
     }
 }
 
-/* The first of some columns of lines, the part of the kernel that is read after a panel: each tile fetches one, or two. */
+/* The first of some columns of lines, the part of the kernel that is read after a panel: each tile fetches one, or
+ * two. */
 struct lines {
     const char *first;
     int64_t count, at_once;
@@ -474,8 +476,9 @@ static int64_t units_of(const struct job *job)
     return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
-/* Block i, but for its spans: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then columns and
- * rows: these have the pixels of all groups in the cache. Small images would feel it if all of a block were written. */
+/* Block i, but for its spans: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then
+ * columns and rows: these have the pixels of all groups in the cache. Small images would feel it if all of a block
+ * were written. */
 static void find_block(const struct job *job, int64_t i, struct block *block)
 {
     const struct correlation *c = &job->c;
@@ -491,9 +494,9 @@ static void find_block(const struct job *job, int64_t i, struct block *block)
     block->panels = job->panels * (p + 1) / job->panel_blocks - block->panel;
 }
 
-/* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few columns, as
- * they do so little with x that waiting for it takes a good part of the time; but only where x comes from memory. From the
- * third-level cache it comes by itself, and fetching it takes up to half as long again. */
+/* The block that the lane of block i is likely to take next begins to read there. It is fetched ahead for few
+ * columns, as they do so little with x that waiting for it takes a good part of the time; but only where x comes
+ * from memory. From the third-level cache it comes by itself, and fetching it takes up to half as long again. */
 static const char *ahead_of(const struct job *job, int64_t i)
 {
     const struct correlation *c = &job->c;

@@ -69,8 +69,8 @@ static inline int64_t columns_of_b(const struct job *job)
     return job->dot ? job->c.k : padded_columns(job->c.kernels, job->c.k);
 }
 
-/* Panel i, as the tiles read it: whole vectors of columns, two panels of B while there are pairs of them; or, when dot, a few
- * columns. */
+/* Panel i, as the tiles read it: whole vectors of columns, two panels of B while there are pairs of them; or, when
+ * dot, a few columns. */
 static inline struct panel job_panel(const struct job *job, int64_t i)
 {
     const struct panel few = {i * DOT_COLUMNS, min64(job->c.k - i * DOT_COLUMNS, DOT_COLUMNS), 0};
@@ -80,7 +80,8 @@ static inline struct panel job_panel(const struct job *job, int64_t i)
     if (i >= job->pairs) {
         return panel_at(job->c.kernels, job->c.k, i + job->pairs);
     }
-    const struct panel left = panel_at(job->c.kernels, job->c.k, 2 * i), right = panel_at(job->c.kernels, job->c.k, 2 * i + 1);
+    const struct panel left = panel_at(job->c.kernels, job->c.k, 2 * i);
+    const struct panel right = panel_at(job->c.kernels, job->c.k, 2 * i + 1);
     return (struct panel){left.first, left.columns + right.columns, left.vectors + right.vectors};
 }
 

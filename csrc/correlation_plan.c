@@ -87,8 +87,9 @@ static void flatten_images(struct correlation *c)
 
 bool is_row_of_patches(const struct correlation *c)
 {
-    return c->taps[0] == 1 && c->stride[0] == 1 && c->stride[1] == c->taps[1] && (c->taps[1] == 1 || c->dilation[1] == 1) &&
-           c->origin[0] == 0 && c->origin[1] == 0 && c->oh == c->x.h && c->ow * c->taps[1] == c->x.w;
+    return c->taps[0] == 1 && c->stride[0] == 1 && c->stride[1] == c->taps[1] &&
+           (c->taps[1] == 1 || c->dilation[1] == 1) && c->origin[0] == 0 && c->origin[1] == 0 && c->oh == c->x.h &&
+           c->ow * c->taps[1] == c->x.w;
 }
 
 /* A 1x1 kernel on dense images is one product over all their pixels: one long row. So is that of patches. */
@@ -140,9 +141,9 @@ void plan_columns(struct job *job)
     job->panels = job->dot ? ceil_div(c->k, DOT_COLUMNS) : panel_count(c->kernels, c->k);
 }
 
-/* Tiles of four vectors take two panels at once: as much arithmetic with fewer loads of A, and outputs are written in longer
- * pieces, as is a kernel in place read. But they are low, and what rows of some widths are cut into would be so low that it
- * waits for B; where one row is all, that waits for the memory. */
+/* Tiles of four vectors take two panels at once: as much arithmetic with fewer loads of A, and outputs are written
+ * in longer pieces, as is a kernel in place read. But they are low, and what rows of some widths are cut into would
+ * be so low that it waits for B; where one row is all, that waits for the memory. */
 static void pair_panels(struct job *job)
 {
     const struct correlation *c = &job->c;
@@ -209,9 +210,9 @@ static int64_t parts_of_row(const struct job *job, int64_t limit)
     return least;
 }
 
-/* Bytes of x that are left in a cache: more than fit beside B where the kernel is so large that each block has to read it from
- * afar, and most of all where one block is all, as a kernel is then packed piece by piece, in the cache. But several threads
- * would each copy all of it. */
+/* Bytes of x that are left in a cache: more than fit beside B where the kernel is so large that each block has to
+ * read it from afar, and most of all where one block is all, as a kernel is then packed piece by piece, in the
+ * cache. But several threads would each copy all of it. */
 static int64_t block_limit(const struct job *job)
 {
     const struct correlation *c = &job->c;
@@ -355,7 +356,8 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     plan_runs(&job);
     job.far = (double)(c->x.n * c->groups) * (double)(c->oh * c->ow) * (double)c->k * (double)c->x.item >= FAR_BYTES &&
               reduction(&job) <= FAR_STEPS;
-    job.from_memory = job.dot && (double)c->x.n * (double)(c->x.h * c->x.w * c->x.pixel) * (double)c->x.item >= 4.0 * FAR_BYTES;
+    const double bytes_of_x = (double)c->x.n * (double)(c->x.h * c->x.w * c->x.pixel) * (double)c->x.item;
+    job.from_memory = job.dot && bytes_of_x >= 4.0 * FAR_BYTES;
     fit_block(&job);
     spread(&job);
     const struct window window = window_of(c, 0, job.rows, 0, job.cols);

@@ -130,7 +130,8 @@ void prepare_correlation(const struct correlation *correlation, struct prepared 
 void prepare_with_threads(chanconv_context *context, int threads, const struct correlation *correlation,
                           struct prepared *prepared);
 
-/* Whether what the outputs read lies in x one after the other, without a gap or an overlap: if x is dense it is a matrix. */
+/* Whether what the outputs read lies in x one after the other, without a gap or an overlap: if x is dense it is a
+ * matrix. */
 bool is_row_of_patches(const struct correlation *correlation);
 
 /* Whether a tap of some output lies outside x. */

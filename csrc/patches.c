@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Correlations with small maps and large kernels. Rows of few outputs make low tiles, and each image reads all of the kernel
- * again, which is what takes the time. So what each output reads, all taps and channels of it, is written out: its patch. The
- * patches of several images are the rows of one matrix, whose product with the kernel has tiles as tall as any (correlation.c)
- * and reads the kernel once. Padding takes part in it, as zeros.
+ * Correlations with small maps and large kernels. Rows of few outputs make low tiles, and each image reads all of the
+ * kernel again, which is what takes the time. So what each output reads, all taps and channels of it, is written out:
+ * its patch. The patches of several images are the rows of one matrix, whose product with the kernel has tiles as
+ * tall as any (correlation.c) and reads the kernel once. Padding takes part in it, as zeros.
  *
  * Whether that is done follows from the shape of one image, as a sum may have other passes by it.
  */
@@ -64,12 +64,12 @@ static double share_on_x(const struct correlation *c)
     return (double)pairs / (double)(c->oh * c->taps[0]);
 }
 
-/* A step of a tile takes about as long as if it had so many rows at least: more where each image reads a large kernel again, a
- * little less of it where that has to be turned over first. And the copy takes some time. */
+/* A step of a tile takes about as long as if it had so many rows at least: more where each image reads a large
+ * kernel again, a little less of it where that has to be turned over first. And the copy takes some time. */
 bool prefers_patches(const struct correlation *c)
 {
-    if (c->groups != 1 || c->apart || c->ow > MR_MAX || c->oh * c->ow < 2 || c->k < KERNELS_MIN || c->x.c < c->kernels->vl ||
-        is_row_of_patches(c) || !is_regular(c) || !is_moderate(c)) {
+    if (c->groups != 1 || c->apart || c->ow > MR_MAX || c->oh * c->ow < 2 || c->k < KERNELS_MIN ||
+        c->x.c < c->kernels->vl || is_row_of_patches(c) || !is_regular(c) || !is_moderate(c)) {
         return false;
     }
     const bool large = c->taps[0] * c->taps[1] * c->x.c * c->k * (int64_t)c->x.item > 4 * BLOCK_BYTES;

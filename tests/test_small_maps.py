@@ -84,7 +84,7 @@ def test_outputs_and_inputs_apart(problem, dtype):
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_stay_where_they_belong(pass_, problem, value, dtype):
     """Those of the kernel, at a corner, meet padding in the forward pass, and only grad_output in the gradient."""
-    x, kernel, bias, grad = arrays = [np.abs(a) + 1 for a in problem.arrays(dtype)]
+    x, kernel, _, grad = arrays = [np.abs(a) + 1 for a in problem.arrays(dtype)]
     for place in [(kernel, (0, 0, 0, 3)), (kernel, (-1, -1, -1, -1)), (x, (0, 0, 0, 1)), (grad, (-1, -1, -1, 2))]:
         changed = [a.copy() for a in arrays]
         next(c for c, a in zip(changed, arrays, strict=True) if a is place[0])[place[1]] = value
