@@ -148,10 +148,13 @@ LOOPS TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, i
 
 typedef REAL NAME(half) __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
 
-/* Runs of up to half a vector are copied as halves: a store of two cache lines takes as long as several. */
-INLINE void NAME(gather_runs)(const struct patches *t, const bool halves)
+/* Runs of up to half a vector are copied as halves: a store of two cache lines takes as long as several. One run a
+ * row is as good as several of one row, and then there is no loop within a loop. */
+INLINE void NAME(gather_runs)(const struct patches *t, const bool halves, const bool whole)
 {
-    const int64_t rows = t->rows, runs = t->runs, length = t->length, row = t->row, run = t->run;
+    const bool down = t->runs == 1;
+    const int64_t rows = down ? 1 : t->rows, runs = down ? t->rows : t->runs, run = down ? t->row : t->run;
+    const int64_t length = t->length, row = t->row;
     const REAL *src = t->src;
     REAL *dst = t->dst;
     for (int64_t i = 0; i < t->pixels; i++, src += t->pixel, dst += t->width) {
@@ -161,6 +164,10 @@ INLINE void NAME(gather_runs)(const struct patches *t, const bool halves)
             for (int64_t s = 0; s < runs; s++, from += run, to += length) {
                 if (halves) {
                     *(NAME(half) *)to = *(const NAME(half) *)from;
+                    continue;
+                }
+                if (whole) {
+                    *(NAME(vec) *)to = *(const NAME(vec) *)from;
                     continue;
                 }
                 for (int64_t j = 0; j < length; j += NAME(VL)) {
@@ -174,9 +181,11 @@ INLINE void NAME(gather_runs)(const struct patches *t, const bool halves)
 LOOPS TARGET static void NAME(gather)(const struct patches *t)
 {
     if (t->length <= NAME(VL) / 2) {
-        NAME(gather_runs)(t, true);
+        NAME(gather_runs)(t, true, false);
+    } else if (t->length <= NAME(VL)) {
+        NAME(gather_runs)(t, false, true);
     } else {
-        NAME(gather_runs)(t, false);
+        NAME(gather_runs)(t, false, false);
     }
 }
 
