@@ -17,6 +17,10 @@ enum { SPAN_PIXELS = 4 };
  * often by a power of 2, so that few of them find room in the second-level cache. */
 enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 
+/* With so many it still is, where the whole reduction is no longer than that: passes stay as they are, and so do sums.
+ * But not where all outputs would have to be looked at for what is not finite. */
+enum { PIXELS_IN_PLACE_ONCE = 256 };
+
 /* A far output is waited for when it is written, if the reduction has no more than so many steps. */
 enum { FAR_STEPS = 56 };
 
@@ -323,9 +327,11 @@ static void plan_panels(struct job *job)
     if (c->prepared) {
         return;
     }
+    const bool once = reduction(job) <= STEPS_IN_PLACE && !job->clip;
+    const int64_t pixels = once ? PIXELS_IN_PLACE_ONCE : PIXELS_IN_PLACE;
     job->readable = is_readable_kernel(c);
     job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
-    job->in_place = job->streamed && reads_kernel_in_place(c) &&
+    job->in_place = job->streamed && job->readable && c->oh * c->ow <= pixels &&
                     (!job->clip || (uses_all_taps(c, 0) && uses_all_taps(c, 1)));
     job->unseen = job->in_place && job->clip;
     job->panel_elements = job->streamed && !job->in_place ? pass_steps(job) * widest_panel(job) : 0;
