@@ -148,7 +148,7 @@ def test_a_large_result_is_resized_as_any_array():
         between = [bytearray(size) for size in rng.integers(1, 300, 5)]
         expected = np.arange(LARGE, dtype=np.float32)
         result[...] = expected
-        for size in (*rng.integers(1, 3 * LARGE, 4), 0, 7):
+        for size in (*rng.integers(1, 12 * LARGE, 4), 0, 7):
             result.resize(size, refcheck=False)
             expected.resize(size, refcheck=False)
             np.testing.assert_array_equal(result, expected)
@@ -178,6 +178,25 @@ def test_memory_of_large_results_is_counted_and_given_back():
         for _ in range(100 if warm else 10_000):
             arrays.empty((LARGE,), arrays.FLOAT32).fill(0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak < 10_000  # KiB; a leak of all would be 1.3 GB
+
+
+def test_memory_of_a_large_result_is_kept_for_one_that_it_suits():
+    def address(size):
+        return arrays.empty((size,), arrays.FLOAT32).ctypes.data
+
+    size = 1 << 20
+    first, other = (arrays.empty((size,), arrays.FLOAT32) for _ in range(2))
+    place = first.ctypes.data
+    assert other.ctypes.data != place
+    del first
+    for fits in (size, size - 100_000, size):
+        assert address(fits) == place
+    half = arrays.empty((size // 2,), arrays.FLOAT32)
+    assert half.ctypes.data != place
+    assert address(2 * size) != place
+    other_place = other.ctypes.data
+    del half, other
+    assert address(size) == other_place
 
 
 def test_memory_that_cannot_be_had():
