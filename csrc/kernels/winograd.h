@@ -80,29 +80,27 @@ INLINE void NAME(winograd_input_vector)(const struct patch *patch, int64_t offse
     const REAL *base = (const REAL *)patch->base + offset;
     const int64_t row = patch->row, pixel = patch->pixel;
 #define D(i) (*(const NAME(vec) *)(whole ? base + (i) * row + j * pixel : (const REAL *)patch->at[6 * (i) + j] + offset))
-    NAME(vec) p[6], q[6];
+    NAME(vec) r[6], p[6], q[6];
     UNROLL for (int j = 0; j < 6; j++) {
-        p[j] = product * D(0) + (D(4) - sum * D(2));
-    }
-    NAME(winograd_input_store)(p, v, plane);
-    UNROLL for (int j = 0; j < 6; j++) {
-        const NAME(vec) even = D(4) - bb * D(2), odd = D(3) - bb * D(1);
+        const NAME(vec) d1 = D(1), d2 = D(2), d3 = D(3), d4 = D(4);
+        const NAME(vec) even = d4 - bb * d2, odd = d3 - bb * d1;
+        r[j] = product * D(0) + (d4 - sum * d2);
         p[j] = even + a * odd;
         q[j] = even - a * odd;
     }
+    NAME(winograd_input_store)(r, v, plane);
     NAME(winograd_input_store)(p, v + 6 * plane, plane);
     NAME(winograd_input_store)(q, v + 12 * plane, plane);
     UNROLL for (int j = 0; j < 6; j++) {
-        const NAME(vec) even = D(4) - aa * D(2), odd = D(3) - aa * D(1);
+        const NAME(vec) d1 = D(1), d2 = D(2), d3 = D(3), d4 = D(4);
+        const NAME(vec) even = d4 - aa * d2, odd = d3 - aa * d1;
+        r[j] = product * d1 + (D(5) - sum * d3);
         p[j] = even + b * odd;
         q[j] = even - b * odd;
     }
     NAME(winograd_input_store)(p, v + 18 * plane, plane);
     NAME(winograd_input_store)(q, v + 24 * plane, plane);
-    UNROLL for (int j = 0; j < 6; j++) {
-        p[j] = product * D(1) + (D(5) - sum * D(3));
-    }
-    NAME(winograd_input_store)(p, v + 30 * plane, plane);
+    NAME(winograd_input_store)(r, v + 30 * plane, plane);
 #undef D
 }
 
