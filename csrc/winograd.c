@@ -300,13 +300,18 @@ static void finish(struct job *job, const struct panel *panel, const struct plac
     }
 }
 
+/* Tiles side by side together: short rows take longer. */
 static void activate_tiles(const struct job *job, const struct place *places, int64_t tiles)
 {
     const struct correlation *c = &job->c;
-    for (int64_t t = 0; t < tiles; t++) {
-        const struct place *place = &places[t];
-        activate_rows(c->kernels, &c->activation, output(job, place, 0), place->rows, c->y_row, place->cols, c->k,
-                      c->y_pixel);
+    for (int64_t first = 0, t = 0; t < tiles; t++) {
+        const struct place *place = &places[first], *last = &places[t];
+        if (t + 1 < tiles && places[t + 1].row == place->row && places[t + 1].n == place->n) {
+            continue;
+        }
+        activate_rows(c->kernels, &c->activation, output(job, place, 0), place->rows, c->y_row,
+                      last->col + last->cols - place->col, c->k, c->y_pixel);
+        first = t + 1;
     }
 }
 

@@ -46,13 +46,20 @@ static UNUSED int report(void)
 
 /* ---- Children -------------------------------------------------------------------------------------------------- */
 
+/* Seconds become so many where code is slow. */
+#if defined(VALGRIND)
+#define SLOWER 20
+#else
+#define SLOWER 1
+#endif
+
 /* Runs body(data) in a child process, its checks with it; true if all passed within `seconds`. */
 static UNUSED bool passes_in_child(void (*body)(void *), void *data, unsigned seconds)
 {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        alarm(seconds);
+        alarm(SLOWER * seconds);
         checks_failed = 0;
         body(data);
         _exit(checks_failed != 0);

@@ -252,7 +252,11 @@ static void check_rounding(struct meeting *meeting)
     (void)meeting;
     volatile float one = 1.0f, tiny = 1e-20f;
     CHECK(fegetround() == FE_UPWARD);
+#if !defined(VALGRIND) /* which rounds vector instructions to nearest */
     CHECK(one + tiny > 1.0f);
+#else
+    (void)(one + tiny);
+#endif
 }
 
 static void check_nearest(struct meeting *meeting)
@@ -300,6 +304,7 @@ static void check_all_flush(struct meeting *meeting)
 
 static void test_flush_to_zero(void)
 {
+#if !defined(VALGRIND) /* which computes as if there were no such flags */
     unsigned before = __builtin_ia32_stmxcsr();
     hold_meeting(NULL, 4, check_no_flush);
     __builtin_ia32_ldmxcsr(before | FLUSH_AND_DENORMALS_ARE_ZERO);
@@ -307,6 +312,10 @@ static void test_flush_to_zero(void)
     CHECK(__builtin_ia32_stmxcsr() & FLUSH_AND_DENORMALS_ARE_ZERO);
     __builtin_ia32_ldmxcsr(before);
     hold_meeting(NULL, 4, check_no_flush);
+#else
+    (void)check_no_flush;
+    (void)check_all_flush;
+#endif
 }
 #else
 static void test_flush_to_zero(void) {}
