@@ -402,8 +402,9 @@ struct kernels {
     bool (*winograd_kernel)(const void *kernel, const int64_t tap[2], int64_t row, int64_t rows, int64_t width, void *u,
                             int64_t plane);
     /* rows x cols (<= 4 x 4) pixels of y from m, plus bias (whole vectors, or NULL). m has whole vectors, y `columns`
-     * values. past: they may go past the caches; every pixel of y is then whole cache lines. Returns whether they came out
-     * finite; not always if they are huge. */
+     * values. past: they go past the caches, if stores_past; every pixel of y is then whole cache lines. Returns whether they
+     * came out finite; not always if they are huge. */
+    bool stores_past;
     bool (*winograd_output)(const void *m, int64_t plane, const void *bias, int64_t columns, void *y, int64_t y_row,
                             int64_t y_pixel, int64_t rows, int64_t cols, bool past);
     /* d[i], i < 36, at d + i * plane: `count` channels of the rows x cols (<= 4 x 4) pixels of a tile of grad_y,

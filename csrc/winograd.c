@@ -433,8 +433,9 @@ static int64_t fitting_tiles(const struct job *job)
 }
 
 /* Whether every pixel of y is whole cache lines. If y is large these are written without being read before, 5 % of the time
- * of 224 x 224 x 64, and leave the caches to V and M; an activation would read them again. What reads them next finds fewer of
- * them there: of x and y together 12 MiB that costs it as much, from 16 on less. */
+ * of 224 x 224 x 64, and leave the caches to V and M; an activation would read them again, and tiles that are activated in a
+ * copy before take as long as those whose rows are activated later. What reads y next finds less of it there: of x and y together
+ * 12 MiB that costs it as much, from 16 on less. */
 static bool lies_in_lines(const struct correlation *c)
 {
     const int64_t pitches = c->k | c->y_pixel | c->y_row | c->y_image | c->y_group;
@@ -451,7 +452,7 @@ static struct job job_of(const struct correlation *c, int threads)
     job.blocks = min64(job.blocks, job.grid.tiles);
     job.block_tiles = ceil_div(job.grid.tiles, job.blocks);
     job.far = !job.few && come_from_memory(&job.grid, c->k, c->groups);
-    job.past = job.far && lies_in_lines(c) && c->activation.kind == CHANCONV_IDENTITY;
+    job.past = job.far && c->kernels->stores_past && c->activation.kind == CHANCONV_IDENTITY && lies_in_lines(c);
     return job;
 }
 

@@ -58,6 +58,9 @@ static const struct kernels NAME(kernels) = {
     .winograd_input = NAME(winograd_input),
     .winograd_kernel = NAME(winograd_kernel),
     .winograd_output = NAME(winograd_output),
+#if defined(STORES_PAST)
+    .stores_past = true,
+#endif
     .winograd_grad_y = NAME(winograd_grad_y),
     .winograd_grad_kernel = NAME(winograd_grad_kernel),
     .fft_table = NAME(fft_table),
