@@ -201,18 +201,32 @@ def use_numpy(numpy, c_api):
     OURS = PyCapsule_New(&ours, "mem_handler", NULL)
 
 
-cpdef object new_array(tuple shape, object dtype):
-    """An array for a result, not initialised. A program's own handler stays in charge."""
+cdef bint is_large(tuple shape) except -1:
     cdef double size = 1
     for i in range(len(shape)):
         size *= PyLong_AsDouble(shape[i])
-    if size < aligned_from or get_handler() is not NUMPYS:
+    return size >= aligned_from
+
+
+cdef object new_large(object shape, object dtype):
+    """A program's own handler stays in charge."""
+    if get_handler() is not NUMPYS:
         return EMPTY(shape, dtype)
     set_handler(OURS)
     try:
         return EMPTY(shape, dtype)
     finally:
         set_handler(NUMPYS)
+
+
+def new_array(tuple shape not None, dtype):
+    """An array for a result, not initialised."""
+    return new_large(shape, dtype) if is_large(shape) else EMPTY(shape, dtype)
+
+
+cdef object new_like(const Py_buffer *x, object shape, object dtype):
+    """The same, of the size of x, or about it."""
+    return new_large(shape, dtype) if x.len >= aligned_from * x.itemsize else EMPTY(shape, dtype)
 
 
 # ---- Activations ----------------------------------------------------------------------------------------------------
@@ -489,7 +503,7 @@ cdef class Kind:
         activation.kind = self.kind
         if source == NULL or not fill(values, &activation):
             return None
-        y = new_array(x.shape, dtype) if out is None else out
+        y = new_like(source, x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source):
             return None
@@ -503,7 +517,7 @@ cdef class Kind:
         activation.kind = self.kind
         if source == NULL or grad == NULL or not fill(values, &activation):
             return None
-        grad_x = new_array(x.shape, dtype) if out is None else out
+        grad_x = new_like(source, x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source) or not replaces(target, grad):
             return None
@@ -630,7 +644,7 @@ cdef class AxisKind:
         cdef Py_buffer *source = hold(held, x, dtype, 0)
         if source == NULL or not cut(source, axis, &c) or (self.kind == CHANCONV_GLU and c.length % 2):
             return None
-        y = new_array(self.half(x.shape, axis), dtype) if out is None else out
+        y = new_like(source, self.half(x.shape, axis), dtype) if out is None else out
         cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
         if target == NULL or not self.fits(target, source, &c, axis):
             return None
@@ -654,7 +668,7 @@ cdef class AxisKind:
             return None
         if self.kind == CHANCONV_GLU and c.length % 2:
             return None
-        grad_x = new_array(x.shape, dtype) if out is None else out
+        grad_x = new_like(source, x.shape, dtype) if out is None else out
         cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
         if target == NULL or not replaces(target, source) or not (
             apart(target, grad) or (self.kind != CHANCONV_GLU and target.buf == grad.buf)
@@ -695,7 +709,7 @@ cdef object prelu_held(Held *held, object dtype, object x, object slope, object 
     cdef int64_t channels = channels_of(source, slopes) if source != NULL and slopes != NULL else -1
     if channels < 0:
         return None
-    y = new_array(x.shape, dtype) if out is None else out
+    y = new_like(source, x.shape, dtype) if out is None else out
     cdef Py_buffer *target = hold(held, y, dtype, PyBUF_WRITABLE)
     if target == NULL or not replaces(target, source) or not apart(target, slopes):
         return None
@@ -730,7 +744,7 @@ cdef object prelu_backward_held(Held *held, object dtype, object grad_output, ob
     cdef int64_t channels = channels_of(source, slopes)
     if channels < 0:
         return None
-    grad_x, grad_slope = new_array(x.shape, dtype), new_array(slope.shape, dtype)
+    grad_x, grad_slope = new_like(source, x.shape, dtype), new_like(slopes, slope.shape, dtype)
     cdef Py_buffer *target = hold(held, grad_x, dtype, PyBUF_WRITABLE)
     cdef Py_buffer *sums = hold(held, grad_slope, dtype, PyBUF_WRITABLE)
     if target == NULL or sums == NULL:
@@ -1060,7 +1074,7 @@ cdef class Calls:
         cdef KeptCall call = KeptCall()
         cdef Held held
         held.count = 0
-        call.conv, call.activation, call.shape, call.large = conv, activation, shape, prod(shape) >= ALIGNED_FROM
+        call.conv, call.activation, call.shape, call.large = conv, activation, shape, is_large(shape)
         try:
             key = self.key(&held, options, plain_dtype(a), a, b, bias)
         finally:
@@ -1094,9 +1108,10 @@ cdef class Calls:
         if call is None:
             return None
         cdef int inputs = held.count
-        result = out
-        if out is None:
-            result = new_array(call.shape, dtype) if call.large else EMPTY(call.shape, dtype)
+        if out is not None:
+            result = out
+        else:
+            result = new_large(call.shape, dtype) if call.large else EMPTY(call.shape, dtype)
         cdef Py_buffer *target = hold(held, result, dtype, PyBUF_WRITABLE)
         if target == NULL or result.shape != call.shape:
             return None
