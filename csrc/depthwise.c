@@ -5,31 +5,12 @@
  * the cache.
  *
  * Forward and the gradient of x are correlations (gemm.c puts them so). Zeros around x are not computed with; a kernel
- * with a value that zeros would not cancel goes another way. The gradient of the kernel is summed with the padding left
- * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them
- * again.
+ * with a value that zeros would not cancel goes another way.
  *
  * With several kernels for each channel (a multiplier) a band has every channel of x that often; in the gradient of x
  * the strips give a row of that many channels, which is summed up into x.
  */
-#include <string.h>
-
 #include "gemm.h"
-
-/* Bytes that should stay in the first-level cache, of the smaller kind. */
-enum { CACHED_BYTES = 24 * 1024 };
-
-/* Addresses at a multiple of this distance fall on the same set of such a cache; lines that a set has. */
-enum { SETS_BYTES = 4096, WAYS = 12 };
-
-/* What an image of h x w has of a window. */
-static void clip(struct window *window, int64_t h, int64_t w)
-{
-    window->top = min64(max64(window->top, 0), h);
-    window->bottom = max64(min64(window->bottom, h), window->top);
-    window->left = min64(max64(window->left, 0), w);
-    window->right = max64(min64(window->right, w), window->left);
-}
 
 /* ---- Forward and gradient of x: the plan ------------------------------------------------------------------------- */
 
@@ -418,301 +399,7 @@ static int64_t correlate_bytes(const struct correlation *c, int threads)
 }
 
 static const struct correlator correlator = {.correlate = depthwise_correlate, .bytes = correlate_bytes};
-
-/* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
-
-/* Work is cut into splits of the rows of all images, each with sums of its own, and vectors. Splits follow from the
- * shape. */
-enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
-
-/* What fit_gradient() counts as few vectors, and the blocks of outputs that they go over. */
-enum { FEW_VECTORS = 4, FEW_BYTES = 36 * 1024, BLOCK_ROWS = 3 };
-
-/* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
-enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
-
-struct gradient {
-    const struct geometry *g;
-    const struct kernels *kernels;
-    const struct tap_sums_kernel *kernel;
-    struct image x;
-    const void *grad_y;
-    int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
-    int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
-    int64_t group;              /* vectors that go over the same outputs one after the other */
-    int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
-    int64_t times;              /* kernels of a channel */
-    bool ahead;                 /* rows are asked for before they are needed */
-    bool padded;                /* x is copied with its padding */
-    int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
-    void *sums, *bands;         /* sums: [split][vector][tap][lane] */
-};
-
-static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
-{
-    const struct tap_sums_kernel *best = NULL;
-    double least = 0;
-    for (const struct tap_sums_kernel *k = kernels->tap_sums; k->run; k++) {
-        const bool near = k->taps == g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
-        if (k->rows > 0 && (!near || k->outputs > g->ow)) {
-            continue;
-        }
-        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. */
-        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)ceil_div(g->kh, max64(k->rows, 1));
-        const double cost = k->rows ? strips * (k->outputs * g->kh * g->kw + parts * (2 * k->outputs + 8))
-                                    : (double)(g->ow * ceil_div(g->kh * g->kw, k->taps)) * (2 * k->taps + 2);
-        if (!best || cost < least) {
-            best = k;
-            least = cost;
-        }
-    }
-    return best;
-}
-
-static int64_t reach_of(const struct geometry *g, int axis, int64_t outputs)
-{
-    return (outputs - 1) * g->stride[axis] + ((axis ? g->kw : g->kh) - 1) * g->dilation[axis] + 1;
-}
-
-static struct window gradient_window(const struct geometry *g, int64_t row, int64_t rows)
-{
-    const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
-    return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
-}
-
-/* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
- * common with its neighbours: vectors that go over the same outputs one after the other should find them in a cache.
- * Few of them do in the first-level one, part of a row at a time; of many, two in the second-level one. Several parts of
- * the taps, which are more work, find their outputs in the first. What comes from memory is taken some rows at a time,
- * all channels, as it lies there, and asked for before. */
-static void fit_gradient(struct gradient *d)
-{
-    const struct geometry *g = d->g;
-    const int64_t outputs = d->kernel->outputs, vector_bytes = d->kernels->vl * (int64_t)g->item;
-    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
-    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
-    const bool simple = d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
-    const bool few = simple && d->vectors <= FEW_VECTORS;
-    const bool far = simple && g->n * (g->h * g->w + g->oh * g->ow) * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
-    d->group = min64(d->vectors, d->parts > 1 ? 1 : 2);
-    d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
-    d->cols = g->ow;
-    if (far && d->parts == 1) {
-        d->ahead = true;
-        d->rows = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
-    }
-    for (int64_t rows = min64(BLOCK_ROWS, g->oh); rows > 0 && few && d->parts == 1; rows--) {
-        const int64_t x_rows = (rows - 1) * g->stride[0] + g->kh, pixels = FEW_BYTES / (d->vectors * vector_bytes);
-        const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
-        if (cols >= outputs) {
-            d->group = d->vectors;
-            d->rows = rows;
-            d->cols = min64(cols, g->ow);
-            return;
-        }
-    }
-}
-
-static struct gradient plan_gradient(const struct geometry *g, int threads)
-{
-    const struct kernels *kernels = kernels_for(g->dtype);
-    struct gradient d = {
-        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
-        .times = g->kg,
-        .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
-              .image = g->x_image, .mode = g->mode, .item = g->item},
-        .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
-    };
-    const struct window all = gradient_window(g, 0, g->oh);
-    const bool near = d.kernel->rows > 0;
-    d.chunks = threads > 1 ? min64(d.vectors, ceil_div(4 * threads, d.splits)) : 1;
-    d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
-    d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
-    fit_gradient(&d);
-    d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
-    const struct window first = gradient_window(g, 0, d.rows);
-    d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
-    d.repeated_elements = d.times > 1 ? band_elements(&d.x, &first) : 0;
-    return d;
-}
-
-static int64_t vector_taps(const struct gradient *d) { return d->g->kh * d->g->kw; }
-
-static int64_t sums_elements(const struct gradient *d)
-{
-    return d->splits * d->vectors * vector_taps(d) * d->kernels->vl;
-}
-
-static int64_t gradient_bytes(const struct gradient *d, int threads)
-{
-    const int64_t lane = d->copy_elements + d->repeated_elements;
-    return (sums_elements(d) + threads * lane) * (int64_t)d->g->item;
-}
-
-/* Part i of the taps. A last part that has fewer rows begins earlier and leaves out those that have had their turn. */
-static void run_part(const struct gradient *d, struct tap_sums sums, int64_t i)
-{
-    const struct geometry *g = d->g;
-    const int64_t vl = d->kernels->vl;
-    if (d->kernel->rows) {
-        const int64_t r = min64(i * d->kernel->rows, g->kh - d->kernel->rows);
-        sums.skipped = i * d->kernel->rows - r;
-        sums.row += r * g->dilation[0];
-        sums.x = at(sums.x, r * sums.x_row, g->item);
-        sums.sums = at(sums.sums, r * g->kw * vl, g->item);
-    } else {
-        sums.first_tap = i * d->part_taps;
-        sums.taps = min64(d->part_taps, vector_taps(d) - sums.first_tap);
-        sums.sums = at(sums.sums, sums.first_tap * vl, g->item);
-    }
-    d->kernel->run(&sums);
-}
-
-/* x for the vector of kernels that begins with `channel`: in place or copied and, with several kernels for a channel,
- * each channel that often. */
-static struct band vector_band(const struct gradient *d, int64_t channel, int64_t n, const struct window *window,
-                               char *buffer)
-{
-    const size_t item = d->g->item;
-    const int64_t vl = d->kernels->vl, first = channel / d->times, width = window->right - window->left;
-    char *repeated = at(buffer, d->copy_elements, item);
-    struct image x = d->x;
-    x.data = at(x.data, first, item);
-    x.c = (channel + vl - 1) / d->times - first + 1;
-    const struct band band = take_band(&x, n, window, d->padded, buffer);
-    for (int64_t r = 0; r < window->bottom - window->top && d->times > 1; r++) {
-        d->kernels->repeat_channels(width, vl, d->times, channel % d->times, at(band.base, r * band.row, item),
-                                    band.pixel, at(repeated, r * width * vl, item));
-    }
-    return d->times == 1 ? band : (struct band){.base = repeated, .top = window->top, .left = window->left,
-                                                .row = width * vl, .pixel = vl};
-}
-
-/* Adds what some outputs, of rows row .. row + rows - 1 of image n and from column col on, give to a vector's sums. */
-static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, int64_t col,
-                     void *band_buffer, void *sums)
-{
-    const struct geometry *g = d->g;
-    const bool padded = d->padded;
-    const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
-    struct window window = gradient_window(g, row, rows);
-    if (!padded) {
-        clip(&window, g->h, g->w);
-    }
-    const struct band band = vector_band(d, channel, n, &window, band_buffer);
-    struct tap_sums all = {
-        .rows = rows, .cols = min64(d->cols, g->ow - col),
-        .y = at(d->grad_y, n * g->y_image + row * g->y_row + col * g->y_pixel + channel, g->item),
-        .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
-        .x = at(band.base, (top - band.top) * band.row + (left - band.left) * band.pixel, g->item),
-        .x_pixel = band.pixel, .row = padded ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
-        .height = padded ? window.bottom - window.top : g->h, .column = padded ? 0 : left,
-        .width = padded ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
-        .tap_cols = g->kw, .sums = sums,
-    };
-    if (d->ahead && row + 2 * rows <= g->oh) {
-        const int64_t taps = reach_of(g, 0, 1);
-        all.ahead_rows = min64(g->stride[0], taps);
-        all.x_next = band.row;
-        all.x_ahead = (rows * g->stride[0] + taps - all.ahead_rows) * band.row;
-        all.y_ahead = rows * g->y_row;
-    }
-    for (int64_t i = 0; i < d->parts; i++) {
-        run_part(d, all, i);
-    }
-}
-
-/* A block of rows for some vectors, part of its columns after part. */
-static void run_group(const struct gradient *d, int64_t vector, int64_t vectors, int64_t n, int64_t row, int64_t rows,
-                      void *band, void *sums)
-{
-    const int64_t vl = d->kernels->vl;
-    for (int64_t col = 0; col < d->g->ow; col += d->cols) {
-        for (int64_t v = 0; v < vectors; v++) {
-            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row, rows, col, band,
-                     at(sums, v * vector_taps(d) * vl, d->g->item));
-        }
-    }
-}
-
-/* Unit i: splits fastest, then chunks. All vectors of a chunk go over a block of rows while it is in the cache. */
-static void run_sums(void *data, int lane, int64_t i)
-{
-    const struct gradient *d = data;
-    const struct geometry *g = d->g;
-    const int64_t split = i % d->splits, chunk = i / d->splits, all = g->n * g->oh, end = all * (split + 1) / d->splits;
-    const int64_t first = d->vectors * chunk / d->chunks, vectors = d->vectors * (chunk + 1) / d->chunks - first;
-    const int64_t elements = vector_taps(d) * d->kernels->vl;
-    char *sums = at(d->sums, (split * d->vectors + first) * elements, g->item);
-    void *band = at(d->bands, lane * (d->copy_elements + d->repeated_elements), g->item);
-    memset(sums, 0, (size_t)(vectors * elements) * g->item);
-    for (int64_t row = all * split / d->splits; row < end;) {
-        const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
-        for (int64_t v = 0; v < vectors; v += d->group) {
-            run_group(d, first + v, min64(d->group, vectors - v), row / g->oh, oh, rows, band,
-                      at(sums, v * elements, g->item));
-        }
-        row += rows;
-    }
-}
-
-/* Adds the splits up, in order, and writes the gradient. Returns whether all of it is finite. */
-static bool finish_sums(const struct gradient *d, void *grad_kernel)
-{
-    const struct geometry *g = d->g;
-    const int64_t vl = d->kernels->vl, elements = d->vectors * vector_taps(d) * vl;
-    for (int64_t split = 1; split < d->splits; split++) {
-        d->kernels->add(elements, at(d->sums, split * elements, g->item), d->sums);
-    }
-    for (int64_t i = 0; i < d->vectors * vector_taps(d); i++) {
-        const int64_t channel = min64(i / vector_taps(d) * vl, g->k - vl);
-        memcpy(at(grad_kernel, i % vector_taps(d) * g->k + channel, g->item), at(d->sums, i * vl, g->item),
-               (size_t)vl * g->item);
-    }
-    return d->kernels->finite(elements, d->sums);
-}
-
-static chanconv_status gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
-{
-    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->k);
-    const int threads = worthwhile_threads(context, flops);
-    struct gradient d = plan_gradient(g, threads);
-    const size_t bytes = (size_t)gradient_bytes(&d, threads);
-    d.x.data = arrays->x;
-    d.grad_y = arrays->y;
-    d.sums = take_scratch(context, bytes);
-    if (!d.sums) {
-        return CHANCONV_NO_MEMORY;
-    }
-    d.bands = at(d.sums, sums_elements(&d), g->item);
-    run_units(context, threads, d.splits * d.chunks, run_sums, &d);
-    const bool finite = finish_sums(&d, arrays->out);
-    release_scratch(context, d.sums, bytes);
-    return finite ? CHANCONV_OK : kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
-}
-
 /* ---- The algorithm ----------------------------------------------------------------------------------------------- */
-
-/* Whether every output sees some of x in this axis: a NaN in grad_y then shows in the sums, whatever is left out. The
- * last output starts before the end of x; of those that start before x the first needs the most taps to reach it, and
- * where they meet it repeats itself after `step` of them. */
-static bool sees_x(const struct geometry *g, int axis)
-{
-    const int64_t outputs = axis ? g->ow : g->oh, taps = axis ? g->kw : g->kh, size = axis ? g->w : g->h;
-    const int64_t stride = g->stride[axis], step = g->dilation[axis], pad = g->pad[axis][0];
-    if ((outputs - 1) * stride - pad >= size) {
-        return false;
-    }
-    for (int64_t i = 0; i < min64(outputs, step) && i * stride < pad; i++) {
-        const int64_t before = pad - i * stride, tap = ceil_div(before, step);
-        if (tap >= taps || tap * step - before >= size) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool every_output_sees_x(const struct geometry *g) { return sees_x(g, 0) && sees_x(g, 1); }
 
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
@@ -735,7 +422,7 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
         return can_spread(g) ? spread_gradient(context, g, arrays) : gradient_of_x(context, g, arrays, &correlator);
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        return gradient(context, g, arrays);
+        return depthwise_gradient(context, g, arrays);
     }
     const struct correlation c = forward_correlation(g, arrays);
     const chanconv_status status = depthwise_correlate(context, &c);
@@ -751,9 +438,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         return;
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        const struct gradient d = plan_gradient(g, plan->threads);
-        plan->tile[0] = (int32_t)d.part_taps;
-        plan->workspace_bytes = gradient_bytes(&d, plan->threads);
+        plan_depthwise_gradient(g, plan);
         return;
     }
     plan->tile[0] = choose_strip(&c)->outputs;

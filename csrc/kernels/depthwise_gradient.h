@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Gradient of the kernel of a depthwise convolution. struct tap_sums (internal.h) is the contract.
+ */
+
+/* One row of x for one row of taps; bits: which columns exist, asked only if not all do. */
+INLINE void NAME(slide_row)(const REAL *x, int64_t x_pixel, const NAME(vec) *g, NAME(vec) *acc, uint64_t bits,
+                            const bool all, const int taps, const int stride, const int outputs)
+{
+    PIN_BITS(bits);
+    UNROLL for (int j = 0; j < (outputs - 1) * stride + taps; j++, x += x_pixel) {
+        if (all || __builtin_expect(bits >> j & 1, 1)) {
+            NAME(vec) value = *(const NAME(vec) *)x;
+            PIN(value);
+            UNROLL for (int s = 0; s < taps; s++) {
+                if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
+                    acc[s] += value * g[(j - s) / stride];
+                }
+            }
+        }
+    }
+}
+
+/* Asks for `columns` columns of the rows of x, and `outputs` of the row of y, that come later. */
+INLINE void NAME(ask_ahead)(const struct tap_sums *t, const REAL *x, const REAL *y, const int columns, const int outputs)
+{
+    for (int64_t r = 0; r < t->ahead_rows; r++) {
+        const REAL *next = x + t->x_ahead + r * t->x_next;
+        for (int j = 0; j < columns; j++, next += t->x_pixel) {
+            __builtin_prefetch(next);
+        }
+    }
+    y += t->y_ahead;
+    for (int j = 0; j < outputs; j++, y += t->y_pixel) {
+        __builtin_prefetch(y);
+    }
+}
+
+/* Neighbouring taps in `rows` rows: some outputs' grad_y stays in registers while x slides past. A last strip that
+ * would run over the end begins earlier instead, with zeros for the outputs that have had their turn. */
+INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const int taps, const int stride,
+                                const int outputs)
+{
+    const int columns = (outputs - 1) * stride + taps;
+    const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
+    /* A copy without tests pays where registers are short, or the sums few. */
+    const bool twice = rows * taps > 15 || (REGISTERS == 32 && taps == 3);
+    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
+    UNROLL for (int tap = 0; tap < rows * taps; tap++) {
+        acc[tap] = sums[tap];
+    }
+    for (int64_t i = 0; i < t->rows; i++) {
+        const REAL *y_row = (const REAL *)t->y + i * t->y_row, *x_row = (const REAL *)t->x + i * t->x_step;
+        const int64_t row = t->row + i * t->row_step;
+        const uint64_t below = NAME(existing)(0, rows, t->skipped), one = 1;
+        uint64_t meets = 0;
+        UNROLL for (int r = 0; r < rows; r++) {
+            meets |= (uint64_t)(row + r * t->row_tap) < (uint64_t)t->height ? one << r : 0;
+        }
+        meets &= ~below;
+        for (int64_t done = 0; done < t->cols; done += outputs) {
+            const int64_t col = min64(done, t->cols - outputs);
+            const uint64_t exists = NAME(existing)(t->column + col * stride, columns, t->width);
+            const REAL *y = y_row + col * t->y_pixel, *x = x_row + col * stride * t->x_pixel;
+            if (__builtin_expect(ahead, 0)) {
+                NAME(ask_ahead)(t, x, y, outputs * stride, outputs);
+            }
+            UNROLL for (int j = 0; j < outputs; j++, y += t->y_pixel) {
+                g[j] = (NAME(vec)){0};
+                if (col + j >= done) {
+                    g[j] = *(const NAME(vec) *)y;
+                }
+            }
+            if (twice && meets == (one << rows) - 1 && exists == (one << columns) - 1) {
+                UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
+                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, true, taps, stride, outputs);
+                }
+                continue;
+            }
+            UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
+                if (meets >> r & 1) {
+                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, false, taps, stride, outputs);
+                }
+            }
+        }
+    }
+    UNROLL for (int tap = 0; tap < rows * taps; tap++) {
+        sums[tap] = acc[tap];
+    }
+}
+
+/* `count` taps anywhere; where a kernel has fewer left, the last one is computed more than once. */
+INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
+{
+    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX];
+    int64_t offset[SUM_TAPS_MAX], row[SUM_TAPS_MAX], column[SUM_TAPS_MAX];
+    int64_t left = INT64_MAX, right = INT64_MIN, top = INT64_MAX, bottom = INT64_MIN;
+    for (int i = 0; i < count; i++) {
+        const int64_t tap = t->first_tap + min64(i, t->taps - 1);
+        const int64_t r = tap / t->tap_cols, s = tap % t->tap_cols;
+        offset[i] = r * t->x_row + s * t->dilation * t->x_pixel;
+        row[i] = t->row + r * t->row_tap;
+        column[i] = t->column + s * t->dilation;
+        left = min64(left, column[i]);
+        right = max64(right, column[i]);
+        top = min64(top, row[i]);
+        bottom = max64(bottom, row[i]);
+    }
+    UNROLL for (int i = 0; i < count; i++) {
+        acc[i] = sums[min64(i, t->taps - 1)];
+    }
+    for (int64_t o = 0; o < t->rows; o++) {
+        const REAL *y = (const REAL *)t->y + o * t->y_row, *x = (const REAL *)t->x + o * t->x_step;
+        const int64_t down = o * t->row_step;
+        const bool whole = top + down >= 0 && bottom + down < t->height;
+        for (int64_t j = 0; j < t->cols; j++, y += t->y_pixel, x += t->stride * t->x_pixel) {
+            const int64_t along = j * t->stride;
+            const NAME(vec) g = *(const NAME(vec) *)y;
+            if (whole && left + along >= 0 && right + along < t->width) {
+                UNROLL for (int i = 0; i < count; i++) {
+                    acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                }
+            } else {
+                UNROLL for (int i = 0; i < count; i++) {
+                    if ((uint64_t)(row[i] + down) < (uint64_t)t->height &&
+                        (uint64_t)(column[i] + along) < (uint64_t)t->width) {
+                        acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                    }
+                }
+            }
+        }
+    }
+    for (int i = 0; i < t->taps; i++) {
+        sums[i] = acc[i];
+    }
+}
+
+/* S(rows, taps, stride, outputs) for neighbouring taps, A(taps) for any. What 16 registers do not hold takes up to twice
+ * the time. */
+#if defined(SMALL)
+#define TAP_SUMS(S, A) S(3, 3, 1, 4) A(4)
+#elif REGISTERS == 32
+#define TAP_SUMS(S, A) \
+    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) S(3, 5, 2, 4) S(3, 7, 1, 7) \
+    S(1, 7, 1, 4) S(3, 7, 2, 4) A(9) A(4)
+#else
+#define TAP_SUMS(S, A) \
+    S(3, 3, 1, 4) S(3, 3, 2, 4) S(2, 5, 1, 4) S(2, 5, 2, 4) S(1, 7, 1, 7) S(1, 7, 1, 4) S(1, 7, 2, 4) A(9) A(4)
+#endif
+
+#define DEFINE_TAP_SUMS(rows, taps, stride, outputs)                                                             \
+    TARGET static void NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t)           \
+    {                                                                                                            \
+        NAME(tap_sums_near)(t, rows, taps, stride, outputs);                                                     \
+    }
+#define DEFINE_TAP_SUMS_ANY(taps)                                                                                \
+    TARGET static void NAME(tap_sums_any_##taps)(const struct tap_sums *t)                                       \
+    {                                                                                                            \
+        NAME(tap_sums_any)(t, taps);                                                                             \
+    }
+TAP_SUMS(DEFINE_TAP_SUMS, DEFINE_TAP_SUMS_ANY)
+
+#define TABLE_TAP_SUMS(rows, taps, stride, outputs) \
+    {rows, taps, stride, outputs, NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)},
+#define TABLE_TAP_SUMS_ANY(taps) {0, taps, 0, 1, NAME(tap_sums_any_##taps)},
+static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS, TABLE_TAP_SUMS_ANY){0}};
+
+#undef DEFINE_TAP_SUMS
+#undef DEFINE_TAP_SUMS_ANY
+#undef TABLE_TAP_SUMS
+#undef TABLE_TAP_SUMS_ANY
+#undef TAP_SUMS
