@@ -7,8 +7,9 @@
  * Forward and the gradient of x are correlations (gemm.c puts them so). Zeros around x are not computed with; a kernel
  * with a value that zeros would not cancel goes another way.
  *
- * With several kernels for each channel (a multiplier) a band has every channel of x that often; in the gradient of x
- * the strips give a row of that many channels, which is summed up into x.
+ * With several kernels for each channel (a multiplier) the strips repeat every channel of x that often or, where the
+ * instruction set has no permutation for it, a band has them; in the gradient of x the strips give a row of that many
+ * channels, which is summed up into x.
  */
 #include "gemm.h"
 
@@ -23,6 +24,7 @@ struct depthwise {
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
+    bool repeat;                /* x is copied with its channels as often as they have kernels: the strips do not */
     bool compact;               /* a chunk's channels of x are copied, without padding */
     bool ahead;                 /* rows of x are asked for before they are needed */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
@@ -39,13 +41,16 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
     return rank(k) == 0 || (near && k->stride == c->stride[1] && (k->taps ? k->taps == c->taps[1] : many));
 }
 
+/* Whether strips find each channel as often as it has kernels; where they cannot, a copy has it that often. */
+static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
+
 /* Of the most special kernels the one that computes the fewest columns of outputs; a last strip overlaps the one before.
  * A strip's own cost is about that of two outputs. */
 static const struct strip_kernel *choose_strip(const struct correlation *c)
 {
     const struct strip_kernel *best = NULL;
     int64_t least = INT64_MAX;
-    for (const struct strip_kernel *k = c->kernels->strips; k->run; k++) {
+    for (const struct strip_kernel *k = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips; k->run; k++) {
         const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
         if (strip_fits(k, c) && k->outputs <= c->ow && cost < least && (!best || rank(k) >= rank(best))) {
             best = k;
@@ -85,7 +90,8 @@ static struct image all_channels(const struct correlation *c)
 static int64_t rows_of_band(const struct correlation *c, const struct image *image)
 {
     const struct window first = window_of(c, 0, 1);
-    const int64_t row_bytes = band_elements(image, &first) * c->k / reach(c, 0, 1) * (int64_t)image->item;
+    const int64_t times = repeats(c) ? 1 : c->k;
+    const int64_t row_bytes = band_elements(image, &first) * times / reach(c, 0, 1) * (int64_t)image->item;
     return min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
 }
 
@@ -120,7 +126,7 @@ static int64_t compact_vectors(const struct depthwise *d)
     const struct correlation *c = &d->c;
     const int64_t height = reach(c, 0, 1), rows = min64(3 * height, c->x.h), width = min64(reach(c, 1, c->ow), c->x.w);
     const int64_t row_bytes = max64(width, 1) * c->kernels->vl * (int64_t)c->x.item;
-    const bool near = c->dilation[0] == 1 && c->dilation[1] == 1;
+    const bool near = c->dilation[0] == 1 && c->dilation[1] == 1 && c->k == 1;
     return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(d)
                ? max64(min64(BLOCK_BYTES / row_bytes / max64(rows, 1), 8), 2) : 0;
 }
@@ -155,7 +161,7 @@ static void fit_stream(struct depthwise *d)
 static bool pays_to_stream(const struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
+    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w / c->k + c->oh * c->ow);
     return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
 }
 
@@ -182,7 +188,8 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
-    if (d.padded || c->k > 1) {
+    d.repeat = c->k > 1 && !repeats(c);
+    if (d.padded || d.repeat) {
         d.rows = rows_of_band(c, &image);
     } else if (c->x.c == 1) {
         fit(&d);
@@ -195,7 +202,7 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.rows = ceil_div(c->oh, d.row_blocks);
     const struct window first = window_of(c, 0, d.rows);
     d.copy_elements = d.padded ? band_elements(&image, &first) : d.copy_elements;
-    d.repeated_elements = c->k > 1 ? band_elements(&image, &first) * c->k : 0;
+    d.repeated_elements = d.repeat ? band_elements(&image, &first) * c->k : 0;
     d.row_elements = c->x.c > 1 ? c->ow * d.channels : 0;
     return d;
 }
@@ -318,11 +325,11 @@ static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, in
     }
     struct band band = take_band(&image, n, &window, d->padded, copy);
     const int64_t width = window.right - window.left;
-    for (int64_t r = 0; r < window.bottom - window.top && c->k > 1; r++) {
+    for (int64_t r = 0; r < window.bottom - window.top && d->repeat; r++) {
         c->kernels->repeat_channels(width, d->channels, c->k, 0, at(band.base, r * band.row, image.item), band.pixel,
                                     at(repeated, r * width * d->channels, image.item));
     }
-    return c->k == 1 ? band : (struct band){.base = repeated, .top = window.top, .left = window.left,
+    return !d->repeat ? band : (struct band){.base = repeated, .top = window.top, .left = window.left,
                                             .row = width * d->channels, .pixel = d->channels};
 }
 
@@ -356,7 +363,7 @@ static void run_unit(void *data, int lane, int64_t i)
     const struct band band = band_of(d, n, row, rows, chunk, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
-        .channels = d->channels, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
+        .channels = d->channels, .times = c->k, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
         .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
         .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = d->row_elements ? NULL : c->bias,
         .y_pixel = d->row_elements ? d->channels : c->y_pixel,

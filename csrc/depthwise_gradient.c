@@ -29,6 +29,7 @@ struct gradient {
     int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
     int64_t times;              /* kernels of a channel */
+    bool repeat;                /* a copy has x's channels as often: the kernel function does not */
     bool ahead;                 /* rows are asked for before they are needed */
     bool padded;                /* x is copied with its padding */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
@@ -37,9 +38,10 @@ struct gradient {
 
 static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
 {
+    const bool repeats = g->kg > 1 && kernels->repeating_tap_sums->run;
     const struct tap_sums_kernel *best = NULL;
     double least = 0;
-    for (const struct tap_sums_kernel *k = kernels->tap_sums; k->run; k++) {
+    for (const struct tap_sums_kernel *k = repeats ? kernels->repeating_tap_sums : kernels->tap_sums; k->run; k++) {
         const bool near = k->taps == g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
         if (k->rows > 0 && (!near || k->outputs > g->ow)) {
             continue;
@@ -105,7 +107,7 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
         .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
-        .times = g->kg,
+        .times = g->kg, .repeat = g->kg > 1 && !kernels->repeating_tap_sums->run,
         .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
               .image = g->x_image, .mode = g->mode, .item = g->item},
         .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
@@ -119,7 +121,7 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
     const struct window first = gradient_window(g, 0, d.rows);
     d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
-    d.repeated_elements = d.times > 1 ? band_elements(&d.x, &first) : 0;
+    d.repeated_elements = d.repeat ? band_elements(&d.x, &first) : 0;
     return d;
 }
 
@@ -167,11 +169,11 @@ static struct band vector_band(const struct gradient *d, int64_t channel, int64_
     x.data = at(x.data, first, item);
     x.c = (channel + vl - 1) / d->times - first + 1;
     const struct band band = take_band(&x, n, window, d->padded, buffer);
-    for (int64_t r = 0; r < window->bottom - window->top && d->times > 1; r++) {
+    for (int64_t r = 0; r < window->bottom - window->top && d->repeat; r++) {
         d->kernels->repeat_channels(width, vl, d->times, channel % d->times, at(band.base, r * band.row, item),
                                     band.pixel, at(repeated, r * width * vl, item));
     }
-    return d->times == 1 ? band : (struct band){.base = repeated, .top = window->top, .left = window->left,
+    return !d->repeat ? band : (struct band){.base = repeated, .top = window->top, .left = window->left,
                                                 .row = width * vl, .pixel = vl};
 }
 
@@ -195,7 +197,7 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
         .x_pixel = band.pixel, .row = padded ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
         .height = padded ? window.bottom - window.top : g->h, .column = padded ? 0 : left,
         .width = padded ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
-        .tap_cols = g->kw, .sums = sums,
+        .tap_cols = g->kw, .times = d->times, .rest = channel % d->times, .sums = sums,
     };
     if (d->ahead && row + 2 * rows <= g->oh) {
         const int64_t taps = reach_of(g, 0, 1);

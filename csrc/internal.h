@@ -129,6 +129,7 @@ enum { DOT_COLUMNS = 4, DOT_SUMS = 24 }; /* of a tile of `dots` */
 struct strip {
     int64_t vector, vectors;    /* vectors to compute: vector .. vectors - 1 */
     int64_t channels;
+    int64_t times;              /* of functions that repeat channels: vectors of x have each so many times */
     int64_t rows, taps;
     int64_t column, width, stride, dilation;
     const void *x;
@@ -166,6 +167,7 @@ struct tap_sums {
     int64_t x_ahead, x_next, y_ahead; /* the first of them from where x and y are */
     int64_t skipped;            /* of functions for so many rows of taps: rows 0 .. skipped - 1 get nothing */
     int64_t first_tap, taps, tap_cols;  /* of functions for any taps: taps first_tap .. of a kernel so many taps wide */
+    int64_t times, rest;        /* of functions that repeat channels: lane i takes channel (rest + i) / times of x */
     void *sums;
 };
 typedef void tap_sums_fn(const struct tap_sums *sums);
@@ -446,6 +448,8 @@ struct kernels {
     axis_gradient_fn *axis_backward[2];    /* from x */
     axis_gradient_fn *axis_from_output[2]; /* from y */
     void (*overlay)(const struct overlay *overlay); /* of patches, as gather() makes them */
+    const struct strip_kernel *repeating_strips;
+    const struct tap_sums_kernel *repeating_tap_sums;
 };
 
 /* The kernels of the instruction set in use. */

@@ -62,32 +62,26 @@ INLINE NAME(ivec) NAME(lane_numbers)(void)
     return lane;
 }
 
-/* Vector of value `place` / times on; rest: `place` modulo times. Its lanes want values (rest + lane) / times of src; a
- * product with the inverse in 16 bits gives these quotients, of less than 2 VL, as they are. `left` values are there. */
-INLINE void NAME(repeat_vector)(int64_t rest, BITS inverse, int64_t left, const REAL *src, REAL *dst)
+/* Where the lanes of a vector of y find their channels of x: the first of them `rest` kernels into its channel. */
+struct NAME(repeat) {
+    int64_t count;              /* channels that it has */
+    NAME(ivec) from;
+};
+
+/* Lane i wants channel (rest + i) / times. A product with the inverse in 16 bits gives these quotients, of less than
+ * 2 VL, as they are; with more kernels for a channel than lanes, what counts is how many the first one has left. */
+INLINE struct NAME(repeat) NAME(repeat_from)(int64_t rest, int64_t times)
 {
-    const NAME(vec) v = NAME(load_first)(src, left);
-    *(NAME(vec) *)dst = NAME(permute)(v, v, (NAME(lane_numbers)() + (BITS)rest) * inverse >> 16);
+    const int64_t few = min64(times, NAME(VL)), start = max64(few - (times - rest), 0);
+    const BITS inverse = (BITS)(65536 / few + 1);
+    const NAME(ivec) from = (NAME(lane_numbers)() + (BITS)start) * inverse >> 16;
+    return (struct NAME(repeat)){(start + NAME(VL) - 1) / few + 1, from};
 }
 
-/* repeat_channels() for at least a vector, and for times <= VL. */
-INLINE void NAME(repeat_pixels)(int64_t pixels, int64_t width, int64_t times, int64_t first, const REAL *src,
-                                int64_t src_pixel, REAL *dst)
+INLINE NAME(vec) NAME(load_repeated)(const REAL *x, const struct NAME(repeat) *repeat)
 {
-    const BITS inverse = (BITS)(65536 / times + 1);
-    const int64_t all = (first + width - 1) / times + 1, step = NAME(VL) / times, step_rest = NAME(VL) % times;
-    const int64_t begin = first / times, begin_rest = first % times, last = width - NAME(VL);
-    const int64_t end = (first + last) / times, end_rest = (first + last) % times;
-    for (int64_t i = 0; i < pixels; i++, src += src_pixel, dst += width) {
-        int64_t value = begin, rest = begin_rest;
-        for (int64_t j = 0; j < last; j += NAME(VL)) {
-            NAME(repeat_vector)(rest, inverse, all - value, src + value, dst + j);
-            rest += step_rest;
-            value += step + (rest >= times);
-            rest -= rest >= times ? times : 0;
-        }
-        NAME(repeat_vector)(end_rest, inverse, all - end, src + end, dst + last);
-    }
+    const NAME(vec) v = NAME(load_first)(x, repeat->count);
+    return NAME(permute)(v, v, repeat->from);
 }
 
 /* The most values of a sum of sum_channels() that are gathered from vectors. */
@@ -145,12 +139,6 @@ TARGET static void NAME(repeat_channels)(int64_t pixels, int64_t width, int64_t 
 {
     const REAL *src = src_;
     REAL *dst = dst_;
-#ifdef PERMUTE
-    if (width >= NAME(VL) && times <= NAME(VL) && (first || width < 4 * NAME(VL) || !NAME(by_fours)(times))) {
-        NAME(repeat_pixels)(pixels, width, times, first, src, src_pixel, dst);
-        return;
-    }
-#endif
     for (int64_t i = 0; i < pixels; i++, src += src_pixel, dst += width) {
         int64_t j = first ? 0 : NAME(repeat_fours)(width, times, src, dst), left = times - (first + j) % times;
         for (const REAL *value = src + (first + j) / times; j < width; value++, left = times) {
@@ -188,4 +176,35 @@ LOOPS TARGET static void NAME(sum_channels)(int64_t pixels, int64_t channels, in
             dst[c] = sum;
         }
     }
+}
+
+/* The channels of x of a vector of y that begins with `channel`, which is their channel `first`: side by side or, where
+ * there are `times` kernels for each, repeated. */
+struct NAME(lanes) {
+    int64_t first;
+#ifdef PERMUTE
+    struct NAME(repeat) repeat;
+#endif
+};
+
+INLINE struct NAME(lanes) NAME(lanes_of)(int64_t channel, int64_t times, const bool repeated)
+{
+    struct NAME(lanes) lanes = {.first = channel};
+#ifdef PERMUTE
+    if (repeated) {
+        lanes.first = channel / times;
+        lanes.repeat = NAME(repeat_from)(channel % times, times);
+    }
+#endif
+    return lanes;
+}
+
+INLINE NAME(vec) NAME(take)(const REAL *x, const struct NAME(lanes) *lanes, const bool repeated)
+{
+#ifdef PERMUTE
+    if (repeated) {
+        return NAME(load_repeated)(x, &lanes->repeat);
+    }
+#endif
+    return *(const NAME(vec) *)x;
 }

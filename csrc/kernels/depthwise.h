@@ -34,9 +34,9 @@ INLINE void NAME(begin_strip)(const struct strip *t, int64_t channel, NAME(vec) 
 
 /* Asks for `columns` columns of the rows that the next outputs read and these do not. Between the multiplications it did
  * less good than at once. */
-INLINE void NAME(fetch_ahead)(const struct strip *t, int64_t channel, int64_t step, const int columns)
+INLINE void NAME(fetch_ahead)(const struct strip *t, int64_t first, int64_t step, const int columns)
 {
-    const REAL *row = (const REAL *)t->ahead + channel;
+    const REAL *row = (const REAL *)t->ahead + first;
     for (int64_t r = 0; r < t->ahead_rows; r++, row += t->ahead_row) {
         const REAL *x = row;
         UNROLL for (int j = 0; j < columns; j++, x += step) {
@@ -54,8 +54,8 @@ INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(v
 }
 
 /* Neighbouring taps of one row: each column of x is loaded once for all the outputs that see it. */
-INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const REAL *w, uint64_t bits, NAME(vec) *acc, const int taps,
-                            const int stride, const int outputs)
+INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const struct NAME(lanes) *lanes, const REAL *w, uint64_t bits,
+                            NAME(vec) *acc, const int taps, const int stride, const int outputs, const bool repeated)
 {
     NAME(vec) weight[STRIP_TAPS_MAX];
     PIN_BITS(bits);
@@ -64,7 +64,7 @@ INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const REAL *w, uint6
     }
     UNROLL for (int j = 0; j < (outputs - 1) * stride + taps; j++, x += x_pixel) {
         if (__builtin_expect(bits >> j & 1, 1)) {
-            NAME(vec) value = *(const NAME(vec) *)x;
+            NAME(vec) value = NAME(take)(x, lanes, repeated);
             PIN(value);
             UNROLL for (int s = 0; s < taps; s++) {
                 if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
@@ -75,18 +75,19 @@ INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const REAL *w, uint6
     }
 }
 
-INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride, const int outputs)
+INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride, const int outputs, const bool repeated)
 {
     const uint64_t exists = NAME(existing)(t->column, (outputs - 1) * stride + taps, t->width);
     for (int64_t v = t->vector; v < t->vectors; v++) {
         const int64_t channel = NAME(first_channel)(t, v);
+        const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
-        const REAL *x = (const REAL *)t->x + channel;
+        const REAL *x = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, channel, t->x_pixel, outputs * stride);
+        NAME(fetch_ahead)(t, lanes.first, t->x_pixel, outputs * stride);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, x += t->x_row, w += taps * NAME(VL)) {
-            NAME(strip_row)(x, t->x_pixel, w, exists, acc, taps, stride, outputs);
+            NAME(strip_row)(x, t->x_pixel, &lanes, w, exists, acc, taps, stride, outputs, repeated);
         }
         NAME(end_strip)(t, channel, acc, outputs);
     }
@@ -99,6 +100,7 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
     for (int64_t v = t->vector; v < t->vectors; v++) {
         const int64_t channel = NAME(first_channel)(t, v), x_pixel = t->x_pixel;
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
+        const struct NAME(lanes) lanes = NAME(lanes_of)(channel, 1, false);
         const REAL *row = (const REAL *)t->x + channel;
         NAME(vec) acc[STRIP_MAX];
         NAME(fetch_ahead)(t, channel, x_pixel, outputs);
@@ -109,11 +111,11 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
             for (int64_t left = t->taps; left > 0;) {
                 const int taps = left == 5 || left >= 8 ? 5 : left == 4 || left == 7 ? 4 : 3;
                 if (taps == 5) {
-                    NAME(strip_row)(x, x_pixel, w, bits, acc, 5, 1, outputs);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 5, 1, outputs, false);
                 } else if (taps == 4) {
-                    NAME(strip_row)(x, x_pixel, w, bits, acc, 4, 1, outputs);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 4, 1, outputs, false);
                 } else {
-                    NAME(strip_row)(x, x_pixel, w, bits, acc, 3, 1, outputs);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 3, 1, outputs, false);
                 }
                 left -= taps;
                 x += taps * x_pixel;
@@ -126,15 +128,16 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
 }
 
 /* Any taps, stride and dilation. */
-INLINE void NAME(any_strip)(const struct strip *t, const int outputs)
+INLINE void NAME(any_strip)(const struct strip *t, const int outputs, const bool repeated)
 {
     const int64_t step = t->stride * t->x_pixel, last = (outputs - 1) * t->stride;
     for (int64_t v = t->vector; v < t->vectors; v++) {
         const int64_t channel = NAME(first_channel)(t, v);
+        const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
-        const REAL *row = (const REAL *)t->x + channel;
+        const REAL *row = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, channel, step, outputs);
+        NAME(fetch_ahead)(t, lanes.first, step, outputs);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
@@ -143,12 +146,12 @@ INLINE void NAME(any_strip)(const struct strip *t, const int outputs)
                 const NAME(vec) weight = *(const NAME(vec) *)w;
                 if (column >= 0 && column + last < t->width) {
                     UNROLL for (int i = 0; i < outputs; i++) {
-                        acc[i] += *(const NAME(vec) *)(x + i * step) * weight;
+                        acc[i] += NAME(take)(x + i * step, &lanes, repeated) * weight;
                     }
                 } else {
                     UNROLL for (int i = 0; i < outputs; i++) {
                         if ((uint64_t)(column + i * t->stride) < (uint64_t)t->width) {
-                            acc[i] += *(const NAME(vec) *)(x + i * step) * weight;
+                            acc[i] += NAME(take)(x + i * step, &lanes, repeated) * weight;
                         }
                     }
                 }
@@ -216,7 +219,7 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
 #define DEFINE_STRIP(taps, stride, outputs)                                                   \
     TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
     {                                                                                         \
-        NAME(strip)(t, taps, stride, outputs);                                                \
+        NAME(strip)(t, taps, stride, outputs, false);                                                \
     }
 #define DEFINE_LONG_STRIP(outputs)                                                            \
     TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
@@ -226,7 +229,7 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
 #define DEFINE_ANY_STRIP(outputs)                                                             \
     TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
     {                                                                                         \
-        NAME(any_strip)(t, outputs);                                                          \
+        NAME(any_strip)(t, outputs, false);                                                   \
     }
 STRIPS(DEFINE_STRIP, DEFINE_LONG_STRIP, DEFINE_ANY_STRIP)
 
@@ -234,6 +237,29 @@ STRIPS(DEFINE_STRIP, DEFINE_LONG_STRIP, DEFINE_ANY_STRIP)
 #define TABLE_LONG_STRIP(outputs) {0, 1, outputs, NAME(strip_long_##outputs)},
 #define TABLE_ANY_STRIP(outputs) {0, 0, outputs, NAME(strip_any_##outputs)},
 static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LONG_STRIP, TABLE_ANY_STRIP){0}};
+
+/* The same with channels of x repeated. */
+#if defined(PERMUTE)
+#define REPEATING(S, A) S(3, 1, 14) S(3, 1, 7) S(3, 1, 4) S(3, 2, 7) S(5, 1, 8) S(5, 1, 7) A(8) A(4) A(1)
+#else
+#define REPEATING(S, A)
+#endif
+#define DEFINE_REPEATING_STRIP(taps, stride, outputs)                                         \
+    TARGET static void NAME(repeating_strip_##taps##_##stride##_##outputs)(const struct strip *t) \
+    {                                                                                         \
+        NAME(strip)(t, taps, stride, outputs, true);                                          \
+    }
+#define DEFINE_ANY_REPEATING_STRIP(outputs)                                                   \
+    TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t)              \
+    {                                                                                         \
+        NAME(any_strip)(t, outputs, true);                                                    \
+    }
+REPEATING(DEFINE_REPEATING_STRIP, DEFINE_ANY_REPEATING_STRIP)
+
+#define TABLE_REPEATING_STRIP(taps, stride, outputs) \
+    {taps, stride, outputs, NAME(repeating_strip_##taps##_##stride##_##outputs)},
+#define TABLE_ANY_REPEATING_STRIP(outputs) {0, 0, outputs, NAME(repeating_strip_any_##outputs)},
+static const struct strip_kernel NAME(repeating_strips)[] = {REPEATING(TABLE_REPEATING_STRIP, TABLE_ANY_REPEATING_STRIP){0}};
 
 /* T(taps, stride, outputs) */
 #if defined(SMALL)
@@ -265,3 +291,8 @@ static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
 #undef TABLE_LONG_STRIP
 #undef TABLE_ANY_STRIP
 #undef STRIPS
+#undef DEFINE_REPEATING_STRIP
+#undef DEFINE_ANY_REPEATING_STRIP
+#undef TABLE_REPEATING_STRIP
+#undef TABLE_ANY_REPEATING_STRIP
+#undef REPEATING

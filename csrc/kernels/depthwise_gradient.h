@@ -4,13 +4,14 @@
  */
 
 /* One row of x for one row of taps; bits: which columns exist, asked only if not all do. */
-INLINE void NAME(slide_row)(const REAL *x, int64_t x_pixel, const NAME(vec) *g, NAME(vec) *acc, uint64_t bits,
-                            const bool all, const int taps, const int stride, const int outputs)
+INLINE void NAME(slide_row)(const REAL *x, int64_t x_pixel, const struct NAME(lanes) *lanes, const NAME(vec) *g,
+                            NAME(vec) *acc, uint64_t bits, const bool all, const int taps, const int stride,
+                            const int outputs, const bool repeated)
 {
     PIN_BITS(bits);
     UNROLL for (int j = 0; j < (outputs - 1) * stride + taps; j++, x += x_pixel) {
         if (all || __builtin_expect(bits >> j & 1, 1)) {
-            NAME(vec) value = *(const NAME(vec) *)x;
+            NAME(vec) value = NAME(take)(x, lanes, repeated);
             PIN(value);
             UNROLL for (int s = 0; s < taps; s++) {
                 if (j >= s && (j - s) % stride == 0 && (j - s) / stride < outputs) {
@@ -39,9 +40,10 @@ INLINE void NAME(ask_ahead)(const struct tap_sums *t, const REAL *x, const REAL 
 /* Neighbouring taps in `rows` rows: some outputs' grad_y stays in registers while x slides past. A last strip that
  * would run over the end begins earlier instead, with zeros for the outputs that have had their turn. */
 INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const int taps, const int stride,
-                                const int outputs)
+                                const int outputs, const bool repeated)
 {
     const int columns = (outputs - 1) * stride + taps;
+    const struct NAME(lanes) lanes = NAME(lanes_of)(t->rest, t->times, repeated);
     const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
     /* A copy without tests pays where registers are short, or the sums few. */
     const bool twice = rows * taps > 15 || (REGISTERS == 32 && taps == 3);
@@ -73,13 +75,15 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
             }
             if (twice && meets == (one << rows) - 1 && exists == (one << columns) - 1) {
                 UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
-                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, true, taps, stride, outputs);
+                    NAME(slide_row)(x, t->x_pixel, &lanes, g, acc + r * taps, exists, true, taps, stride, outputs,
+                                    repeated);
                 }
                 continue;
             }
             UNROLL for (int r = 0; r < rows; r++, x += t->x_row) {
                 if (meets >> r & 1) {
-                    NAME(slide_row)(x, t->x_pixel, g, acc + r * taps, exists, false, taps, stride, outputs);
+                    NAME(slide_row)(x, t->x_pixel, &lanes, g, acc + r * taps, exists, false, taps, stride, outputs,
+                                    repeated);
                 }
             }
         }
@@ -90,8 +94,9 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
 }
 
 /* `count` taps anywhere; where a kernel has fewer left, the last one is computed more than once. */
-INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
+INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count, const bool repeated)
 {
+    const struct NAME(lanes) lanes = NAME(lanes_of)(t->rest, t->times, repeated);
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX];
     int64_t offset[SUM_TAPS_MAX], row[SUM_TAPS_MAX], column[SUM_TAPS_MAX];
     int64_t left = INT64_MAX, right = INT64_MIN, top = INT64_MAX, bottom = INT64_MIN;
@@ -118,20 +123,22 @@ INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
             const NAME(vec) g = *(const NAME(vec) *)y;
             if (whole && left + along >= 0 && right + along < t->width) {
                 UNROLL for (int i = 0; i < count; i++) {
-                    acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                    acc[i] += NAME(take)(x + offset[i], &lanes, repeated) * g;
                 }
             } else {
                 UNROLL for (int i = 0; i < count; i++) {
                     if ((uint64_t)(row[i] + down) < (uint64_t)t->height &&
                         (uint64_t)(column[i] + along) < (uint64_t)t->width) {
-                        acc[i] += *(const NAME(vec) *)(x + offset[i]) * g;
+                        acc[i] += NAME(take)(x + offset[i], &lanes, repeated) * g;
                     }
                 }
             }
         }
     }
-    for (int i = 0; i < t->taps; i++) {
-        sums[i] = acc[i];
+    UNROLL for (int i = 0; i < count; i++) { /* a loop to t->taps would keep the sums in memory all along */
+        if (i < t->taps) {
+            sums[i] = acc[i];
+        }
     }
 }
 
@@ -151,12 +158,12 @@ INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count)
 #define DEFINE_TAP_SUMS(rows, taps, stride, outputs)                                                             \
     TARGET static void NAME(tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t)           \
     {                                                                                                            \
-        NAME(tap_sums_near)(t, rows, taps, stride, outputs);                                                     \
+        NAME(tap_sums_near)(t, rows, taps, stride, outputs, false);                                              \
     }
 #define DEFINE_TAP_SUMS_ANY(taps)                                                                                \
     TARGET static void NAME(tap_sums_any_##taps)(const struct tap_sums *t)                                       \
     {                                                                                                            \
-        NAME(tap_sums_any)(t, taps);                                                                             \
+        NAME(tap_sums_any)(t, taps, false);                                                                      \
     }
 TAP_SUMS(DEFINE_TAP_SUMS, DEFINE_TAP_SUMS_ANY)
 
@@ -165,6 +172,34 @@ TAP_SUMS(DEFINE_TAP_SUMS, DEFINE_TAP_SUMS_ANY)
 #define TABLE_TAP_SUMS_ANY(taps) {0, taps, 0, 1, NAME(tap_sums_any_##taps)},
 static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS, TABLE_TAP_SUMS_ANY){0}};
 
+/* The same with channels of x repeated. */
+#if defined(PERMUTE)
+#define REPEATING(S, A) S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) A(9) A(4)
+#else
+#define REPEATING(S, A)
+#endif
+#define DEFINE_REPEATING(rows, taps, stride, outputs)                                                                      \
+    TARGET static void NAME(repeating_tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t) \
+    {                                                                                                            \
+        NAME(tap_sums_near)(t, rows, taps, stride, outputs, true);                                               \
+    }
+#define DEFINE_ANY_REPEATING(taps)                                                                                         \
+    TARGET static void NAME(repeating_tap_sums_any_##taps)(const struct tap_sums *t)                             \
+    {                                                                                                            \
+        NAME(tap_sums_any)(t, taps, true);                                                                       \
+    }
+REPEATING(DEFINE_REPEATING, DEFINE_ANY_REPEATING)
+
+#define TABLE_REPEATING(rows, taps, stride, outputs) \
+    {rows, taps, stride, outputs, NAME(repeating_tap_sums_##rows##_##taps##_##stride##_##outputs)},
+#define TABLE_ANY_REPEATING(taps) {0, taps, 0, 1, NAME(repeating_tap_sums_any_##taps)},
+static const struct tap_sums_kernel NAME(repeating_tap_sums)[] = {REPEATING(TABLE_REPEATING, TABLE_ANY_REPEATING){0}};
+
+#undef DEFINE_REPEATING
+#undef DEFINE_ANY_REPEATING
+#undef TABLE_REPEATING
+#undef TABLE_ANY_REPEATING
+#undef REPEATING
 #undef DEFINE_TAP_SUMS
 #undef DEFINE_TAP_SUMS_ANY
 #undef TABLE_TAP_SUMS
