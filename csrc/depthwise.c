@@ -17,7 +17,7 @@
 
 struct depthwise {
     struct correlation c;
-    const struct strip_kernel *kernel;
+    const struct strip_kernel *kernel, *last; /* of the strips, and of the last one of a row */
     int64_t channels;           /* of the strips: of x or of y, the more */
     int64_t vectors;            /* of channels */
     int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
@@ -44,20 +44,32 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
 /* Whether strips find each channel as often as it has kernels; where they cannot, a copy has it that often. */
 static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
 
-/* Of the most special kernels the one that computes the fewest columns of outputs; a last strip overlaps the one before.
- * A strip's own cost is about that of two outputs. */
-static const struct strip_kernel *choose_strip(const struct correlation *c)
+/* A strip's own cost is about that of two outputs. */
+static int64_t strip_cost(const struct strip_kernel *kernel) { return kernel->outputs + 2; }
+
+/* Of the most special kernels the two, of the strips and of the last one of a row, that compute the fewest columns of
+ * outputs; a last strip may overlap the one before. */
+static void choose_strips(const struct correlation *c, const struct strip_kernel **kernel, const struct strip_kernel **last)
 {
-    const struct strip_kernel *best = NULL;
+    const struct strip_kernel *all = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips;
     int64_t least = INT64_MAX;
-    for (const struct strip_kernel *k = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips; k->run; k++) {
-        const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
-        if (strip_fits(k, c) && k->outputs <= c->ow && cost < least && (!best || rank(k) >= rank(best))) {
-            best = k;
-            least = cost;
+    int highest = -1;
+    for (const struct strip_kernel *k = all; k->run; k++) {
+        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
+        if (rank(k) < highest || strips == 0 || !strip_fits(k, c)) {
+            continue;
+        }
+        least = rank(k) > highest ? INT64_MAX : least;
+        highest = rank(k);
+        for (const struct strip_kernel *l = all; l->run; l++) {
+            const int64_t cost = strips * strip_cost(k) + (left ? strip_cost(l) : 0);
+            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+                *kernel = k;
+                *last = left ? l : k;
+                least = cost;
+            }
         }
     }
-    return best;
 }
 
 /* Parts that `count` vectors or strips can be cut into. Where the last one overlaps the one before, one part has them
@@ -66,6 +78,9 @@ static int64_t limit_parts(int64_t count, int64_t parts, bool overlap)
 {
     return max64(min64(parts, overlap ? count / 2 : count), 1);
 }
+
+/* Whether the last strip of a row overlaps the one before. */
+static bool overlaps(const struct depthwise *d) { return d->c.ow % d->kernel->outputs % d->last->outputs != 0; }
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
 {
@@ -107,7 +122,7 @@ static void fit_columns(struct depthwise *d)
     const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
     d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
     d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)),
-                               c->ow % outputs != 0);
+                               overlaps(d));
 }
 
 /* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
@@ -153,7 +168,7 @@ static void fit_stream(struct depthwise *d)
     const int64_t columns = 2 * BLOCK_BYTES / column - (reach(c, 1, 1) - 1);
     d->ahead = true;
     d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)),
-                               c->ow % outputs != 0);
+                               overlaps(d));
 }
 
 /* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
@@ -180,11 +195,11 @@ static void fit(struct depthwise *d)
 
 static struct depthwise plan(const struct correlation *c, int threads)
 {
-    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->x.c * c->k, .chunks = 1,
-                          .col_parts = 1, .rows = c->oh};
+    struct depthwise d = {.c = *c, .channels = c->groups * c->x.c * c->k, .chunks = 1, .col_parts = 1, .rows = c->oh};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
     const bool within = inside(&image, &all);
+    choose_strips(c, &d.kernel, &d.last);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -279,12 +294,13 @@ static void run_row(const struct depthwise *d, const struct band *band, struct s
     strip->rows = last - first;
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
     for (int64_t done = begin; done < end; done += outputs) {
-        const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
+        const struct strip_kernel *kernel = c->ow - done < outputs ? d->last : d->kernel;
+        const int64_t col = min64(done, c->ow - kernel->outputs), left = col * c->stride[1] + c->origin[1];
         strip->column = left - (d->padded ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
         strip->ahead = at(strip->x, ahead, item);
         strip->y = at(y, col * strip->y_pixel, item);
-        d->kernel->run(strip);
+        kernel->run(strip);
     }
 }
 
@@ -440,6 +456,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
+    const struct strip_kernel *kernel, *last;
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
@@ -448,7 +465,8 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan_depthwise_gradient(g, plan);
         return;
     }
-    plan->tile[0] = choose_strip(&c)->outputs;
+    choose_strips(&c, &kernel, &last);
+    plan->tile[0] = kernel->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                             : can_spread(g)          ? spread_gradient_bytes(g)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);

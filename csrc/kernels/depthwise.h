@@ -94,16 +94,16 @@ INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride,
 }
 
 /* Many neighbouring taps, stride 1: 5, 4 or 3 of them at a time. */
-INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
+INLINE void NAME(long_strip)(const struct strip *t, const int outputs, const bool repeated)
 {
     const uint64_t exists = NAME(existing)(t->column, outputs - 1 + t->taps, t->width);
     for (int64_t v = t->vector; v < t->vectors; v++) {
         const int64_t channel = NAME(first_channel)(t, v), x_pixel = t->x_pixel;
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
-        const struct NAME(lanes) lanes = NAME(lanes_of)(channel, 1, false);
-        const REAL *row = (const REAL *)t->x + channel;
+        const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
+        const REAL *row = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, channel, x_pixel, outputs);
+        NAME(fetch_ahead)(t, lanes.first, x_pixel, outputs);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
@@ -111,11 +111,11 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs)
             for (int64_t left = t->taps; left > 0;) {
                 const int taps = left == 5 || left >= 8 ? 5 : left == 4 || left == 7 ? 4 : 3;
                 if (taps == 5) {
-                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 5, 1, outputs, false);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 5, 1, outputs, repeated);
                 } else if (taps == 4) {
-                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 4, 1, outputs, false);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 4, 1, outputs, repeated);
                 } else {
-                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 3, 1, outputs, false);
+                    NAME(strip_row)(x, x_pixel, &lanes, w, bits, acc, 3, 1, outputs, repeated);
                 }
                 left -= taps;
                 x += taps * x_pixel;
@@ -224,7 +224,7 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
 #define DEFINE_LONG_STRIP(outputs)                                                            \
     TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
     {                                                                                         \
-        NAME(long_strip)(t, outputs);                                                         \
+        NAME(long_strip)(t, outputs, false);                                                  \
     }
 #define DEFINE_ANY_STRIP(outputs)                                                             \
     TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
@@ -240,26 +240,33 @@ static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LON
 
 /* The same with channels of x repeated. */
 #if defined(PERMUTE)
-#define REPEATING(S, A) S(3, 1, 14) S(3, 1, 7) S(3, 1, 4) S(3, 2, 7) S(5, 1, 8) S(5, 1, 7) A(8) A(4) A(1)
+#define REPEATING(S, L, A) S(3, 1, 14) S(3, 1, 7) S(3, 1, 4) S(3, 2, 7) S(3, 2, 4) L(8) L(7) L(4) A(8) A(4) A(1)
 #else
-#define REPEATING(S, A)
+#define REPEATING(S, L, A)
 #endif
 #define DEFINE_REPEATING_STRIP(taps, stride, outputs)                                         \
     TARGET static void NAME(repeating_strip_##taps##_##stride##_##outputs)(const struct strip *t) \
     {                                                                                         \
         NAME(strip)(t, taps, stride, outputs, true);                                          \
     }
+#define DEFINE_LONG_REPEATING_STRIP(outputs)                                                  \
+    TARGET static void NAME(repeating_strip_long_##outputs)(const struct strip *t)             \
+    {                                                                                         \
+        NAME(long_strip)(t, outputs, true);                                                   \
+    }
 #define DEFINE_ANY_REPEATING_STRIP(outputs)                                                   \
     TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t)              \
     {                                                                                         \
         NAME(any_strip)(t, outputs, true);                                                    \
     }
-REPEATING(DEFINE_REPEATING_STRIP, DEFINE_ANY_REPEATING_STRIP)
+REPEATING(DEFINE_REPEATING_STRIP, DEFINE_LONG_REPEATING_STRIP, DEFINE_ANY_REPEATING_STRIP)
 
 #define TABLE_REPEATING_STRIP(taps, stride, outputs) \
     {taps, stride, outputs, NAME(repeating_strip_##taps##_##stride##_##outputs)},
+#define TABLE_LONG_REPEATING_STRIP(outputs) {0, 1, outputs, NAME(repeating_strip_long_##outputs)},
 #define TABLE_ANY_REPEATING_STRIP(outputs) {0, 0, outputs, NAME(repeating_strip_any_##outputs)},
-static const struct strip_kernel NAME(repeating_strips)[] = {REPEATING(TABLE_REPEATING_STRIP, TABLE_ANY_REPEATING_STRIP){0}};
+static const struct strip_kernel NAME(repeating_strips)[] = {
+    REPEATING(TABLE_REPEATING_STRIP, TABLE_LONG_REPEATING_STRIP, TABLE_ANY_REPEATING_STRIP){0}};
 
 /* T(taps, stride, outputs) */
 #if defined(SMALL)
@@ -292,7 +299,9 @@ static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
 #undef TABLE_ANY_STRIP
 #undef STRIPS
 #undef DEFINE_REPEATING_STRIP
+#undef DEFINE_LONG_REPEATING_STRIP
 #undef DEFINE_ANY_REPEATING_STRIP
 #undef TABLE_REPEATING_STRIP
+#undef TABLE_LONG_REPEATING_STRIP
 #undef TABLE_ANY_REPEATING_STRIP
 #undef REPEATING
