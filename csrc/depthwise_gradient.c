@@ -25,7 +25,7 @@ struct gradient {
     struct image x;
     const void *grad_y;
     int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
-    int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
+    int64_t parts, part_taps;   /* of the kernel's taps */
     int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
     int64_t times;              /* kernels of a channel */
@@ -36,19 +36,26 @@ struct gradient {
     void *sums, *bands;         /* sums: [split][vector][tap][lane] */
 };
 
+/* Parts of the kernel's taps: rectangles of neighbours, or so many taps. */
+static int64_t parts_of(const struct geometry *g, const struct tap_sums_kernel *kernel)
+{
+    return kernel->rows ? ceil_div(g->kh, kernel->rows) * ceil_div(g->kw, kernel->taps)
+                        : ceil_div(g->kh * g->kw, kernel->taps);
+}
+
 static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
 {
     const bool repeats = g->kg > 1 && kernels->repeating_tap_sums->run;
     const struct tap_sums_kernel *best = NULL;
     double least = 0;
     for (const struct tap_sums_kernel *k = repeats ? kernels->repeating_tap_sums : kernels->tap_sums; k->run; k++) {
-        const bool near = k->taps == g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
+        const bool near = k->taps <= g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
         if (k->rows > 0 && (!near || k->outputs > g->ow)) {
             continue;
         }
         /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. */
-        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)ceil_div(g->kh, max64(k->rows, 1));
-        const double cost = k->rows ? strips * (k->outputs * g->kh * g->kw + parts * (2 * k->outputs + 8))
+        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)parts_of(g, k);
+        const double cost = k->rows ? strips * parts * (k->outputs * (k->rows * k->taps + 2) + 8)
                                     : (double)(g->ow * ceil_div(g->kh * g->kw, k->taps)) * (2 * k->taps + 2);
         if (!best || cost < least) {
             best = k;
@@ -115,8 +122,8 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     const struct window all = gradient_window(g, 0, g->oh);
     const bool near = d.kernel->rows > 0;
     d.chunks = threads > 1 ? min64(d.vectors, ceil_div(4 * threads, d.splits)) : 1;
-    d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
-    d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
+    d.part_taps = near ? d.kernel->rows * d.kernel->taps : d.kernel->taps;
+    d.parts = parts_of(g, d.kernel);
     fit_gradient(&d);
     d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
     const struct window first = gradient_window(g, 0, d.rows);
@@ -138,20 +145,23 @@ static int64_t bytes_of(const struct gradient *d, int threads)
     return (sums_elements(d) + threads * lane) * (int64_t)d->g->item;
 }
 
-/* Part i of the taps. A last part that has fewer rows begins earlier and leaves out those that have had their turn. */
+/* Part i of the taps. A last part that has fewer begins earlier and leaves out those that have had their turn. */
 static void run_part(const struct gradient *d, struct tap_sums sums, int64_t i)
 {
     const struct geometry *g = d->g;
-    const int64_t vl = d->kernels->vl;
-    if (d->kernel->rows) {
-        const int64_t r = min64(i * d->kernel->rows, g->kh - d->kernel->rows);
-        sums.skipped = i * d->kernel->rows - r;
+    const int64_t vl = d->kernels->vl, rows = d->kernel->rows, taps = d->kernel->taps;
+    if (rows) {
+        const int64_t across = ceil_div(g->kw, taps), down = i / across * rows, along = i % across * taps;
+        const int64_t r = min64(down, g->kh - rows), s = min64(along, g->kw - taps);
+        sums.skipped = down - r;
+        sums.skipped_taps = along - s;
         sums.row += r * g->dilation[0];
-        sums.x = at(sums.x, r * sums.x_row, g->item);
-        sums.sums = at(sums.sums, r * g->kw * vl, g->item);
+        sums.column += s;
+        sums.x = at(sums.x, r * sums.x_row + s * sums.x_pixel, g->item);
+        sums.sums = at(sums.sums, (r * g->kw + s) * vl, g->item);
     } else {
-        sums.first_tap = i * d->part_taps;
-        sums.taps = min64(d->part_taps, vector_taps(d) - sums.first_tap);
+        sums.first_tap = i * taps;
+        sums.taps = min64(taps, vector_taps(d) - sums.first_tap);
         sums.sums = at(sums.sums, sums.first_tap * vl, g->item);
     }
     d->kernel->run(&sums);

@@ -165,8 +165,9 @@ struct tap_sums {
     int64_t column, width, stride, dilation;
     int64_t ahead_rows;         /* of x, x_next apart, that will be read later, as will a row of y: they are asked for */
     int64_t x_ahead, x_next, y_ahead; /* the first of them from where x and y are */
-    int64_t skipped;            /* of functions for so many rows of taps: rows 0 .. skipped - 1 get nothing */
-    int64_t first_tap, taps, tap_cols;  /* of functions for any taps: taps first_tap .. of a kernel so many taps wide */
+    int64_t tap_cols;           /* of the kernel; sums lie as its taps do */
+    int64_t skipped, skipped_taps; /* of functions for neighbouring taps: so many rows, and taps of a row, get nothing */
+    int64_t first_tap, taps;    /* of functions for any taps: taps first_tap .. */
     int64_t times, rest;        /* of functions that repeat channels: lane i takes channel (rest + i) / times of x */
     void *sums;
 };

@@ -49,7 +49,7 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
     const bool twice = rows * taps > 15 || (REGISTERS == 32 && taps == 3);
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
-        acc[tap] = sums[tap];
+        acc[tap] = sums[tap / taps * t->tap_cols + tap % taps];
     }
     for (int64_t i = 0; i < t->rows; i++) {
         const REAL *y_row = (const REAL *)t->y + i * t->y_row, *x_row = (const REAL *)t->x + i * t->x_step;
@@ -89,50 +89,97 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
         }
     }
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
-        sums[tap] = acc[tap];
+        if (tap % taps >= t->skipped_taps) {
+            sums[tap / taps * t->tap_cols + tap % taps] = acc[tap];
+        }
     }
 }
 
-/* `count` taps anywhere; where a kernel has fewer left, the last one is computed more than once. */
-INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count, const bool repeated)
-{
-    const struct NAME(lanes) lanes = NAME(lanes_of)(t->rest, t->times, repeated);
-    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX];
+/* Some taps, and where the first output finds them. */
+struct NAME(taps_anywhere) {
     int64_t offset[SUM_TAPS_MAX], row[SUM_TAPS_MAX], column[SUM_TAPS_MAX];
-    int64_t left = INT64_MAX, right = INT64_MIN, top = INT64_MAX, bottom = INT64_MIN;
+    int64_t left, right, top, bottom; /* of all of them */
+};
+
+/* `count` taps; where a kernel has fewer left, its last one more than once. */
+INLINE void NAME(find_taps)(const struct tap_sums *t, struct NAME(taps_anywhere) *taps, const int count)
+{
+    taps->left = taps->top = INT64_MAX;
+    taps->right = taps->bottom = INT64_MIN;
     for (int i = 0; i < count; i++) {
         const int64_t tap = t->first_tap + min64(i, t->taps - 1);
         const int64_t r = tap / t->tap_cols, s = tap % t->tap_cols;
-        offset[i] = r * t->x_row + s * t->dilation * t->x_pixel;
-        row[i] = t->row + r * t->row_tap;
-        column[i] = t->column + s * t->dilation;
-        left = min64(left, column[i]);
-        right = max64(right, column[i]);
-        top = min64(top, row[i]);
-        bottom = max64(bottom, row[i]);
+        const int64_t row = t->row + r * t->row_tap, column = t->column + s * t->dilation;
+        taps->offset[i] = r * t->x_row + s * t->dilation * t->x_pixel;
+        taps->row[i] = row;
+        taps->column[i] = column;
+        taps->left = min64(taps->left, column);
+        taps->right = max64(taps->right, column);
+        taps->top = min64(taps->top, row);
+        taps->bottom = max64(taps->bottom, row);
     }
+}
+
+/* One output of which some taps may not exist. */
+INLINE void NAME(taps_at_edge)(const struct tap_sums *t, const struct NAME(taps_anywhere) *taps, int64_t o, int64_t j,
+                               const struct NAME(lanes) *lanes, NAME(vec) *acc, const int count, const bool repeated)
+{
+    const REAL *x = (const REAL *)t->x + o * t->x_step + j * t->stride * t->x_pixel;
+    const NAME(vec) g = *(const NAME(vec) *)((const REAL *)t->y + o * t->y_row + j * t->y_pixel);
+    UNROLL for (int i = 0; i < count; i++) {
+        if ((uint64_t)(taps->row[i] + o * t->row_step) < (uint64_t)t->height &&
+            (uint64_t)(taps->column[i] + j * t->stride) < (uint64_t)t->width) {
+            acc[i] += NAME(take)(x + taps->offset[i], lanes, repeated) * g;
+        }
+    }
+}
+
+/* Outputs j .. end - 1 of row o, all of whose taps exist; two at a time, which have the offsets in common. */
+INLINE void NAME(taps_inside)(const struct tap_sums *t, const struct NAME(taps_anywhere) *taps, int64_t o, int64_t j,
+                              int64_t end, const struct NAME(lanes) *lanes, NAME(vec) *acc, const int count,
+                              const bool repeated)
+{
+    const int64_t step = t->stride * t->x_pixel, y_pixel = t->y_pixel;
+    const REAL *x = (const REAL *)t->x + o * t->x_step + j * step;
+    const REAL *y = (const REAL *)t->y + o * t->y_row + j * y_pixel;
+    for (; j + 2 <= end; j += 2, x += 2 * step, y += 2 * y_pixel) {
+        const NAME(vec) g = *(const NAME(vec) *)y, next = *(const NAME(vec) *)(y + y_pixel);
+        UNROLL for (int i = 0; i < count; i++) {
+            const REAL *first = x + taps->offset[i];
+            acc[i] += NAME(take)(first, lanes, repeated) * g;
+            acc[i] += NAME(take)(first + step, lanes, repeated) * next;
+        }
+    }
+    if (j < end) {
+        const NAME(vec) g = *(const NAME(vec) *)y;
+        UNROLL for (int i = 0; i < count; i++) {
+            acc[i] += NAME(take)(x + taps->offset[i], lanes, repeated) * g;
+        }
+    }
+}
+
+/* `count` taps anywhere. */
+INLINE void NAME(tap_sums_any)(const struct tap_sums *t, const int count, const bool repeated)
+{
+    const struct NAME(lanes) lanes = NAME(lanes_of)(t->rest, t->times, repeated);
+    struct NAME(taps_anywhere) taps;
+    NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX];
+    NAME(find_taps)(t, &taps, count);
+    const int64_t first = taps.left < 0 ? min64((t->stride - 1 - taps.left) / t->stride, t->cols) : 0;
+    const int64_t end = taps.right < t->width ? (t->width - 1 - taps.right) / t->stride + 1 : 0;
     UNROLL for (int i = 0; i < count; i++) {
         acc[i] = sums[min64(i, t->taps - 1)];
     }
     for (int64_t o = 0; o < t->rows; o++) {
-        const REAL *y = (const REAL *)t->y + o * t->y_row, *x = (const REAL *)t->x + o * t->x_step;
         const int64_t down = o * t->row_step;
-        const bool whole = top + down >= 0 && bottom + down < t->height;
-        for (int64_t j = 0; j < t->cols; j++, y += t->y_pixel, x += t->stride * t->x_pixel) {
-            const int64_t along = j * t->stride;
-            const NAME(vec) g = *(const NAME(vec) *)y;
-            if (whole && left + along >= 0 && right + along < t->width) {
-                UNROLL for (int i = 0; i < count; i++) {
-                    acc[i] += NAME(take)(x + offset[i], &lanes, repeated) * g;
-                }
-            } else {
-                UNROLL for (int i = 0; i < count; i++) {
-                    if ((uint64_t)(row[i] + down) < (uint64_t)t->height &&
-                        (uint64_t)(column[i] + along) < (uint64_t)t->width) {
-                        acc[i] += NAME(take)(x + offset[i], &lanes, repeated) * g;
-                    }
-                }
-            }
+        const bool whole = taps.top + down >= 0 && taps.bottom + down < t->height;
+        const int64_t inside = whole ? max64(min64(end, t->cols), first) : first;
+        for (int64_t j = 0; j < first; j++) {
+            NAME(taps_at_edge)(t, &taps, o, j, &lanes, acc, count, repeated);
+        }
+        NAME(taps_inside)(t, &taps, o, first, inside, &lanes, acc, count, repeated);
+        for (int64_t j = inside; j < t->cols; j++) {
+            NAME(taps_at_edge)(t, &taps, o, j, &lanes, acc, count, repeated);
         }
     }
     UNROLL for (int i = 0; i < count; i++) { /* a loop to t->taps would keep the sums in memory all along */
@@ -174,7 +221,8 @@ static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS,
 
 /* The same with channels of x repeated. */
 #if defined(PERMUTE)
-#define REPEATING(S, A) S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) A(9) A(4)
+#define REPEATING(S, A) \
+    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) S(3, 7, 1, 7) A(9) A(4)
 #else
 #define REPEATING(S, A)
 #endif
