@@ -12,8 +12,8 @@
  * shape. */
 enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
 
-/* What fit_gradient() counts as few vectors, and the blocks of outputs that they go over. */
-enum { FEW_VECTORS = 4, FEW_BYTES = 36 * 1024, BLOCK_ROWS = 3 };
+/* Vectors that go over the same outputs one after the other; outputs of a strip that is worth going down. */
+enum { TOGETHER = 4, WIDE_STRIP = 7 };
 
 /* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
 enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
@@ -28,6 +28,7 @@ struct gradient {
     int64_t parts, part_taps;   /* of the kernel's taps */
     int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
+    int64_t step;               /* so many of the rows at a time, if not all */
     int64_t times;              /* kernels of a channel */
     bool repeat;                /* a copy has x's channels as often: the kernel function does not */
     bool ahead;                 /* rows are asked for before they are needed */
@@ -53,9 +54,11 @@ static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const
         if (k->rows > 0 && (!near || k->outputs > g->ow)) {
             continue;
         }
-        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. */
-        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)parts_of(g, k);
-        const double cost = k->rows ? strips * parts * (k->outputs * (k->rows * k->taps + 2) + 8)
+        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. Taps that a part
+         * leaves out are computed but for rows of them. */
+        const int64_t strips = ceil_div(g->ow, k->outputs), parts = parts_of(g, k);
+        const int64_t computed = g->kh * ceil_div(g->kw, k->taps) * k->taps;
+        const double cost = k->rows ? (double)strips * (double)(k->outputs * (computed + 2 * parts) + 8 * parts)
                                     : (double)(g->ow * ceil_div(g->kh * g->kw, k->taps)) * (2 * k->taps + 2);
         if (!best || cost < least) {
             best = k;
@@ -76,36 +79,58 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
+/* Outputs of a row that, with the columns of x in all the rows that their taps reach, stay in the first-level cache until
+ * the next row of outputs meets these again: pixels at a distance of 512 bytes and more fall on few of its sets. (A
+ * vector that takes two lines takes them of two sets.) More parts of the taps, and strips too short to go down, gained nothing by it. */
+static int64_t cached_columns(const struct gradient *d)
+{
+    const struct geometry *g = d->g;
+    const int64_t pitch = g->x_pixel * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
+    const int64_t lines = WAYS * (SETS_BYTES / max64(apart, 2 * CACHE_LINE)), outputs = d->kernel->outputs;
+    const int64_t rows = d->kernel->rows ? d->kernel->rows : g->kh, more = rows * (reach_of(g, 1, 1) - g->stride[1]);
+    const int64_t cols = max64((lines - more) / (rows * g->stride[1] + 1) / outputs, 1) * outputs;
+    if (d->parts > 2 || outputs < WIDE_STRIP || rows * min64(reach_of(g, 1, g->ow), g->w) + g->ow <= lines) {
+        return g->ow;
+    }
+    return min64(ceil_div(ceil_div(g->ow, ceil_div(g->ow, cols)), outputs) * outputs, g->ow);
+}
+
+/* What comes from memory is taken as it lies there, all channels of some outputs, and asked for before. With a stride,
+ * which leaves less to do for each byte, row by row down some columns: the rows of x that two rows of outputs have in
+ * common stay in the second-level cache. */
+static void fit_far(struct gradient *d)
+{
+    const struct geometry *g = d->g;
+    d->ahead = true;
+    if (g->stride[0] == 1) {
+        d->rows = d->step = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
+        d->cols = g->ow;
+        return;
+    }
+    const int64_t outputs = d->kernel->outputs, rows = g->stride[0] + reach_of(g, 0, 1);
+    const int64_t columns = 2 * BLOCK_BYTES / (rows * g->x_pixel * (int64_t)g->item) - reach_of(g, 1, 1);
+    d->group = d->vectors;
+    d->rows = g->oh;
+    d->step = 1;
+    d->cols = min64(max64(columns / g->stride[1] / outputs, 2) * outputs, g->ow);
+}
+
 /* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
- * common with its neighbours: vectors that go over the same outputs one after the other should find them in a cache.
- * Few of them do in the first-level one, part of a row at a time; of many, two in the second-level one. Several parts of
- * the taps, which are more work, find their outputs in the first. What comes from memory is taken some rows at a time,
- * all channels, as it lies there, and asked for before. */
+ * common with its neighbours: vectors that go over the same outputs one after the other find them in the second-level
+ * cache. Several parts of the taps, which are more work, find their outputs in the first. */
 static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const int64_t outputs = d->kernel->outputs, vector_bytes = d->kernels->vl * (int64_t)g->item;
-    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
-    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
-    const bool simple = d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
-    const bool few = simple && d->vectors <= FEW_VECTORS;
-    const bool far = simple && g->n * (g->h * g->w + g->oh * g->ow) * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
-    d->group = min64(d->vectors, d->parts > 1 ? 1 : 2);
+    const int64_t vector_bytes = d->kernels->vl * (int64_t)g->item, pixels = g->n * (g->h * g->w / d->times + g->oh * g->ow);
+    const bool far = g->mode == CHANCONV_ZEROS && !d->repeat && d->kernel->rows && d->parts == 1;
+    d->cols = cached_columns(d);
+    d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
+    const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
+    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + d->cols) * vector_bytes;
     d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
-    d->cols = g->ow;
-    if (far && d->parts == 1) {
-        d->ahead = true;
-        d->rows = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
-    }
-    for (int64_t rows = min64(BLOCK_ROWS, g->oh); rows > 0 && few && d->parts == 1; rows--) {
-        const int64_t x_rows = (rows - 1) * g->stride[0] + g->kh, pixels = FEW_BYTES / (d->vectors * vector_bytes);
-        const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
-        if (cols >= outputs) {
-            d->group = d->vectors;
-            d->rows = rows;
-            d->cols = min64(cols, g->ow);
-            return;
-        }
+    d->step = d->rows;
+    if (far && pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES) {
+        fit_far(d);
     }
 }
 
@@ -221,14 +246,15 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
     }
 }
 
-/* A block of rows for some vectors, part of its columns after part. */
+/* A block of rows for some vectors: down part of its columns, then the next part. */
 static void run_group(const struct gradient *d, int64_t vector, int64_t vectors, int64_t n, int64_t row, int64_t rows,
                       void *band, void *sums)
 {
-    const int64_t vl = d->kernels->vl;
-    for (int64_t col = 0; col < d->g->ow; col += d->cols) {
+    const int64_t vl = d->kernels->vl, steps = ceil_div(rows, d->step);
+    for (int64_t i = 0; i < ceil_div(d->g->ow, d->cols) * steps; i++) {
+        const int64_t col = i / steps * d->cols, first = i % steps * d->step;
         for (int64_t v = 0; v < vectors; v++) {
-            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row, rows, col, band,
+            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row + first, min64(d->step, rows - first), col, band,
                      at(sums, v * vector_taps(d) * vl, d->g->item));
         }
     }
