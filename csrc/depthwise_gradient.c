@@ -33,6 +33,7 @@ struct gradient {
     bool repeat;                /* a copy has x's channels as often: the kernel function does not */
     bool ahead;                 /* rows are asked for before they are needed */
     bool padded;                /* x is copied with its padding */
+    bool compact;               /* x is copied, its pixels side by side, without padding */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
     void *sums, *bands;         /* sums: [split][vector][tap][lane] */
 };
@@ -79,14 +80,20 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
+/* Pixels of x, at their distance in memory, that have a line each in the first-level cache. */
+static int64_t cached_lines(const struct geometry *g)
+{
+    const int64_t pitch = g->x_pixel * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
+    return WAYS * (SETS_BYTES / max64(apart, 2 * CACHE_LINE));
+}
+
 /* Outputs of a row that, with the columns of x in all the rows that their taps reach, stay in the first-level cache until
  * the next row of outputs meets these again: pixels at a distance of 512 bytes and more fall on few of its sets. (A
  * vector that takes two lines takes them of two sets.) More parts of the taps, and strips too short to go down, gained nothing by it. */
 static int64_t cached_columns(const struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const int64_t pitch = g->x_pixel * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
-    const int64_t lines = WAYS * (SETS_BYTES / max64(apart, 2 * CACHE_LINE)), outputs = d->kernel->outputs;
+    const int64_t lines = cached_lines(g), outputs = d->kernel->outputs;
     const int64_t rows = d->kernel->rows ? d->kernel->rows : g->kh, more = rows * (reach_of(g, 1, 1) - g->stride[1]);
     const int64_t cols = max64((lines - more) / (rows * g->stride[1] + 1) / outputs, 1) * outputs;
     if (d->parts > 2 || outputs < WIDE_STRIP || rows * min64(reach_of(g, 1, g->ow), g->w) + g->ow <= lines) {
@@ -127,7 +134,9 @@ static void fit_gradient(struct gradient *d)
     d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
     const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
     const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + d->cols) * vector_bytes;
-    d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
+    d->compact = g->mode == CHANCONV_ZEROS && d->times == 1 && d->parts > 2 && 3 * min64(x_columns, g->w) > cached_lines(g);
+    d->rows = d->compact ? BLOCK_BYTES / row_bytes : (d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group);
+    d->rows = min64(max64(d->rows, 1), g->oh);
     d->step = d->rows;
     if (far && pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES) {
         fit_far(d);
@@ -152,7 +161,7 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     fit_gradient(&d);
     d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
     const struct window first = gradient_window(g, 0, d.rows);
-    d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
+    d.copy_elements = d.padded || d.compact ? band_elements(&d.x, &first) : 0;
     d.repeated_elements = d.repeat ? band_elements(&d.x, &first) : 0;
     return d;
 }
@@ -203,7 +212,7 @@ static struct band vector_band(const struct gradient *d, int64_t channel, int64_
     struct image x = d->x;
     x.data = at(x.data, first, item);
     x.c = (channel + vl - 1) / d->times - first + 1;
-    const struct band band = take_band(&x, n, window, d->padded, buffer);
+    const struct band band = take_band(&x, n, window, d->padded || d->compact, buffer);
     for (int64_t r = 0; r < window->bottom - window->top && d->repeat; r++) {
         d->kernels->repeat_channels(width, vl, d->times, channel % d->times, at(band.base, r * band.row, item),
                                     band.pixel, at(repeated, r * width * vl, item));
