@@ -134,7 +134,7 @@ static void fit_gradient(struct gradient *d)
     d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
     const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
     const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + d->cols) * vector_bytes;
-    d->compact = g->mode == CHANCONV_ZEROS && d->times == 1 && d->parts > 2 && 3 * min64(x_columns, g->w) > cached_lines(g);
+    d->compact = g->mode == CHANCONV_ZEROS && d->times == 1 && d->parts > 1 && 3 * min64(x_columns, g->w) > cached_lines(g);
     d->rows = d->compact ? BLOCK_BYTES / row_bytes : (d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group);
     d->rows = min64(max64(d->rows, 1), g->oh);
     d->step = d->rows;
