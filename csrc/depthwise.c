@@ -44,28 +44,23 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
 /* Whether strips find each channel as often as it has kernels; where they cannot, a copy has it that often. */
 static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
 
-/* A strip's own cost is about that of two outputs. */
-static int64_t strip_cost(const struct strip_kernel *kernel) { return kernel->outputs + 2; }
-
-/* Of the most special kernels the two, of the strips and of the last one of a row, that compute the fewest columns of
- * outputs; a last strip may overlap the one before. */
+/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
 static void choose_strips(const struct correlation *c, const struct strip_kernel **kernel, const struct strip_kernel **last)
 {
     const struct strip_kernel *all = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips;
     int64_t least = INT64_MAX;
     int highest = -1;
     for (const struct strip_kernel *k = all; k->run; k++) {
-        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
-        if (rank(k) < highest || strips == 0 || !strip_fits(k, c)) {
+        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
             continue;
         }
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t cost = strips * strip_cost(k) + (left ? strip_cost(l) : 0);
-            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs);
+            if (rank(l) == highest && cost < least && strip_fits(l, c)) {
                 *kernel = k;
-                *last = left ? l : k;
+                *last = l;
                 least = cost;
             }
         }

@@ -191,6 +191,16 @@ int64_t prepared_gradient_of_x_bytes(const struct geometry *geometry, const stru
 void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, const struct correlator *by,
                            void *prepared);
 
+/* ---- Strips of a row of outputs (depthwise.c, grouped.c) ---- */
+
+/* What a row takes in strips of `outputs` columns and a last one of `last`, which may overlap the one before: columns, and
+ * about two for each strip. INT64_MAX if they do not cover it. */
+static inline int64_t strips_cost(int64_t columns, int64_t outputs, int64_t last)
+{
+    const int64_t strips = columns / outputs, left = columns % outputs;
+    return strips == 0 || last < left || last > columns ? INT64_MAX : strips * (outputs + 2) + (left ? last + 2 : 0);
+}
+
 /* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */
 
 chanconv_status depthwise_gradient(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays);

@@ -17,7 +17,7 @@
 
 struct grouped {
     struct correlation c;
-    const struct group_strip_kernel *kernel;
+    const struct group_strip_kernel *kernel, *last; /* of the strips, and of the last one of a row */
     int64_t channels, vectors;  /* of all groups */
     int64_t chunks;             /* parts of the vectors */
     int64_t rows, row_blocks;   /* outputs of a block */
@@ -28,23 +28,36 @@ struct grouped {
     void *packed, *bands;
 };
 
-/* The kernel that computes the fewest columns of outputs; a last strip overlaps the one before. A strip's own cost is
- * about that of two outputs. */
-static const struct group_strip_kernel *choose_strip(const struct correlation *c)
+/* How special a kernel is: for neighbouring taps, for any. */
+static int rank(const struct group_strip_kernel *kernel) { return kernel->stride > 0; }
+
+static bool strip_fits(const struct group_strip_kernel *k, const struct correlation *c)
 {
-    const bool near = c->dilation[1] == 1 || c->taps[1] == 1;
-    const struct group_strip_kernel *best = NULL;
+    const bool near = (c->dilation[1] == 1 && c->taps[1] <= GROUP_NEAR_MAX) || c->taps[1] == 1;
+    return k->channels == c->k && (k->stride == 0 || (near && k->stride == c->stride[1]));
+}
+
+/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
+static void choose_strips(const struct correlation *c, const struct group_strip_kernel **kernel,
+                          const struct group_strip_kernel **last)
+{
     int64_t least = INT64_MAX;
+    int highest = -1;
     for (const struct group_strip_kernel *k = c->kernels->group_strips; k->run; k++) {
-        const bool fits = k->taps == 0 || (near && k->taps == c->taps[1] && k->stride == c->stride[1]);
-        const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
-        if (k->channels == c->k && fits && k->outputs <= c->ow && cost < least &&
-            (k->taps > 0 || !best || best->taps == 0)) {
-            best = k;
-            least = cost;
+        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
+            continue;
+        }
+        least = rank(k) > highest ? INT64_MAX : least;
+        highest = rank(k);
+        for (const struct group_strip_kernel *l = c->kernels->group_strips; l->run; l++) {
+            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs);
+            if (rank(l) == highest && cost < least && strip_fits(l, c)) {
+                *kernel = k;
+                *last = l;
+                least = cost;
+            }
         }
     }
-    return best;
 }
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
@@ -84,10 +97,11 @@ static void fit_stream(struct grouped *d)
 
 static struct grouped plan(const struct correlation *c, int threads)
 {
-    struct grouped d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->k, .rows = c->oh};
+    struct grouped d = {.c = *c, .channels = c->groups * c->k, .rows = c->oh};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh), first = window_of(c, 0, 1);
     const bool within = inside(&image, &all);
+    choose_strips(c, &d.kernel, &d.last);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -159,13 +173,14 @@ static void existing_taps(const struct grouped *d, int64_t i, int64_t *first, in
     }
 }
 
-/* Asks for what the strip below, of output row i + 1, reads and this one does not. */
-static void look_ahead(const struct grouped *d, const struct band *band, int64_t i, int64_t col, int64_t channel)
+/* Asks for what the strip of `outputs` below, of output row i + 1, reads and this one does not. */
+static void look_ahead(const struct grouped *d, const struct band *band, int64_t i, int64_t col, int64_t outputs,
+                       int64_t channel)
 {
     const struct correlation *c = &d->c;
     const int64_t height = reach(c, 0, 1), top = i * c->stride[0] + c->origin[0] + max64(height, c->stride[0]);
     const int64_t left = max64(col * c->stride[1] + c->origin[1] + max64(reach(c, 1, 1) - c->stride[1], 0) / 2, 0);
-    const int64_t right = min64(left + d->kernel->outputs * c->stride[1], c->x.w);
+    const int64_t right = min64(left + outputs * c->stride[1], c->x.w);
     for (int64_t r = max64(top, 0); r < min64(top + min64(height, c->stride[0]), c->x.h); r++) {
         for (int64_t j = left; j < right; j++) {
             fetch_line(at(band->base, (r - band->top) * band->row + (j - band->left) * band->pixel + channel, c->x.item));
@@ -173,10 +188,20 @@ static void look_ahead(const struct grouped *d, const struct band *band, int64_t
     }
 }
 
-/* The strip at column `col` of output row i, for one vector of channels. */
-static void run_strip(const struct grouped *d, const struct band *band, int64_t vector, int64_t i, int64_t col, char *y)
+/* The kernel of the strip that begins at column `done`, and where it has to begin. */
+static const struct group_strip_kernel *strip_at(const struct grouped *d, int64_t done, int64_t *col)
+{
+    const struct group_strip_kernel *kernel = d->c.ow - done < d->kernel->outputs ? d->last : d->kernel;
+    *col = min64(done, d->c.ow - kernel->outputs);
+    return kernel;
+}
+
+/* The strip at column `done` of output row i, for one vector of channels. */
+static void run_strip(const struct grouped *d, const struct band *band, int64_t vector, int64_t i, int64_t done, char *y)
 {
     const struct correlation *c = &d->c;
+    int64_t col;
+    const struct group_strip_kernel *kernel = strip_at(d, done, &col);
     const size_t item = c->kernels->item;
     const int64_t top = i * c->stride[0] + c->origin[0] - band->top, left = col * c->stride[1] + c->origin[1];
     const int64_t channel = first_channel(d, vector);
@@ -192,18 +217,18 @@ static void run_strip(const struct grouped *d, const struct band *band, int64_t 
         .bias = c->bias ? at(c->bias, channel, item) : NULL,
         .y = at(y, i * c->y_row + col * c->y_pixel + channel, item), .y_pixel = c->y_pixel,
     };
-    d->kernel->run(&strip);
+    kernel->run(&strip);
 }
 
 /* Output row i of some vectors, while the next rows of x are asked for. */
 static void run_row(const struct grouped *d, const struct band *band, int64_t vector, int64_t last, int64_t i, char *y)
 {
-    const int64_t outputs = d->kernel->outputs;
-    for (int64_t done = 0; done < d->c.ow; done += outputs) {
-        const int64_t col = min64(done, d->c.ow - outputs);
+    for (int64_t done = 0; done < d->c.ow; done += d->kernel->outputs) {
+        int64_t col;
+        const int64_t outputs = strip_at(d, done, &col)->outputs;
         for (int64_t v = vector; v < last; v++) {
-            look_ahead(d, band, i, col, first_channel(d, v));
-            run_strip(d, band, v, i, col, y);
+            look_ahead(d, band, i, col, outputs, first_channel(d, v));
+            run_strip(d, band, v, i, done, y);
         }
     }
 }
@@ -229,7 +254,7 @@ static void run_unit(void *data, int lane, int64_t i)
     for (int64_t v = vector; v < last && !d->ahead; v++) {
         for (int64_t done = 0; done < c->ow; done += d->kernel->outputs) {
             for (int64_t oh = row; oh < end; oh++) {
-                run_strip(d, &band, v, oh, min64(done, c->ow - d->kernel->outputs), y);
+                run_strip(d, &band, v, oh, done, y);
             }
         }
     }
@@ -465,6 +490,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
+    const struct group_strip_kernel *kernel, *last;
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
@@ -475,7 +501,8 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan->workspace_bytes = gradient_bytes(&d, plan->threads);
         return;
     }
-    plan->tile[0] = choose_strip(&c)->outputs;
+    choose_strips(&c, &kernel, &last);
+    plan->tile[0] = kernel->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);
 }

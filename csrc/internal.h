@@ -205,9 +205,10 @@ struct group_sums {
 };
 typedef void group_sums_fn(const struct group_sums *sums);
 
-/* Functions for so many channels; taps and stride as below; sums for taps other than 0 have stride 1. */
+/* Functions for so many channels. stride: of neighbouring taps, 0 for any stride and dilation. Sums of 0 taps: likewise;
+ * of so many taps, neighbours, stride 1. */
 struct group_strip_kernel {
-    int channels, taps, stride, outputs;
+    int channels, stride, outputs;
     group_strip_fn *run;
 };
 struct group_sums_kernel {
@@ -215,7 +216,7 @@ struct group_sums_kernel {
     group_sums_fn *run;
 };
 
-enum { GROUP_TAPS_MAX = 3 };
+enum { GROUP_TAPS_MAX = 3, GROUP_NEAR_MAX = 36 }; /* neighbouring taps at once, and in a row */
 
 /* The most outputs, taps in a row, and sums of any of these kernels. */
 enum { STRIP_MAX = 16, STRIP_TAPS_MAX = 7, LONG_TAPS_MAX = 48, SUM_TAPS_MAX = 21 };
