@@ -57,7 +57,7 @@ static void choose_strips(const struct correlation *c, const struct strip_kernel
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs);
+            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs, 1);
             if (rank(l) == highest && cost < least && strip_fits(l, c)) {
                 *kernel = k;
                 *last = l;

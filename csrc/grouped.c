@@ -28,6 +28,10 @@ struct grouped {
     void *packed, *bands;
 };
 
+/* Sums that a processor adds to at a time. The sums of a strip are long: one of fewer outputs takes as long as one of so
+ * many. */
+enum { SUMS_AT_ONCE = 8 };
+
 /* How special a kernel is: for neighbouring taps, for any. */
 static int rank(const struct group_strip_kernel *kernel) { return kernel->stride > 0; }
 
@@ -50,7 +54,7 @@ static void choose_strips(const struct correlation *c, const struct group_strip_
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
         for (const struct group_strip_kernel *l = c->kernels->group_strips; l->run; l++) {
-            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs);
+            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs, SUMS_AT_ONCE);
             if (rank(l) == highest && cost < least && strip_fits(l, c)) {
                 *kernel = k;
                 *last = l;
@@ -306,7 +310,7 @@ enum { SPLITS_MAX = 8, UNITS_ENOUGH = 24, PIXELS_MAX = 1024 };
 struct gradient {
     const struct geometry *g;
     const struct kernels *kernels;
-    const struct group_sums_kernel *kernel;
+    const struct group_sums_kernel *kernel, *rest; /* of taps at once, and of those that are left of a row */
     struct image x;
     const void *grad_y;
     int64_t vectors, splits;
@@ -316,12 +320,13 @@ struct gradient {
     void *sums, *bands;         /* sums: [split][vector][tap][channel of x][lane] */
 };
 
-static const struct group_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
+/* The kernel for any taps, or for as many neighbours as it is for: of a row, three at a time, and any the rest. */
+static const struct group_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels, bool any)
 {
     const struct group_sums_kernel *best = NULL;
-    const bool near = g->stride[1] == 1 && g->dilation[1] == 1;
+    const bool near = g->stride[1] == 1 && g->dilation[1] == 1 && !any;
     for (const struct group_sums_kernel *k = kernels->group_sums; k->run; k++) {
-        if (k->channels == g->cg && (k->taps == 0 || (near && k->taps == g->kw)) && (!best || k->taps > best->taps)) {
+        if (k->channels == g->cg && (k->taps == 0 || (near && k->taps <= g->kw)) && (!best || k->taps > best->taps)) {
             best = k;
         }
     }
@@ -340,7 +345,8 @@ static struct gradient plan_gradient(const struct geometry *g)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
-        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
+        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels, false),
+        .rest = choose_sums(g, kernels, true), .vectors = ceil_div(g->k, kernels->vl),
         .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
               .image = g->x_image, .mode = g->mode, .item = g->item},
         .rows = min64(max64(PIXELS_MAX / g->ow, 1), g->oh),
@@ -374,6 +380,24 @@ static void existing_rows(const struct gradient *d, int64_t r, int64_t *first, i
     }
 }
 
+/* A row of taps, in parts. */
+static void run_taps(const struct gradient *d, struct group_sums *part)
+{
+    const struct geometry *g = d->g;
+    const int64_t taps = d->kernel->taps;
+    int64_t left = g->kw;
+    for (; taps && left >= taps; left -= taps) {
+        d->kernel->run(part);
+        part->column += taps;
+        part->x = at(part->x, taps * part->x_pixel, g->item);
+        part->sums = at(part->sums, taps * g->cg * d->kernels->vl, g->item);
+    }
+    if (left > 0) {
+        part->taps = left;
+        d->rest->run(part);
+    }
+}
+
 /* Adds what rows row .. end - 1 of the outputs of image n give to the sums of row r of taps of a vector. */
 static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_t n, int64_t row, int64_t end,
                      void *band_buffer, void *sums)
@@ -388,7 +412,7 @@ static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_
     x.data = at(x.data, channel, g->item);
     const struct window read = gradient_window(g, r, row, end - row), whole = {0, g->h, 0, g->w};
     const struct band band = take_band(&x, n, d->padded ? &read : &whole, d->padded, band_buffer);
-    const struct group_sums all = {
+    struct group_sums part = {
         .rows = end - row, .cols = g->ow, .taps = g->kw,
         .y = at(d->grad_y, n * g->y_image + row * g->y_row + channel, g->item), .y_row = g->y_row,
         .y_pixel = g->y_pixel,
@@ -397,7 +421,7 @@ static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_
         .width = d->padded ? read.right - read.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
         .sums = sums,
     };
-    d->kernel->run(&all);
+    run_taps(d, &part);
 }
 
 /* Unit i: vectors fastest, then splits. All rows of taps go over a block of outputs while it is in the cache. */
@@ -460,7 +484,7 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
-    if (g->cg != g->kg || !choose_sums(g, kernels)) {
+    if (g->cg != g->kg || !choose_sums(g, kernels, true)) {
         return "it convolves channels one by one, or in groups of 2, 4, 8 ... up to a vector";
     }
     if (g->k < kernels->vl) {

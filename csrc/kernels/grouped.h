@@ -339,6 +339,12 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
 #else
 #define STRIPS(S, A, n) S(n, 1, 10) S(n, 1, 7) S(n, 2, 10) S(n, 2, 7) A(n, 10)
 #endif
+/* Of groups as wide as the vector, whose functions are short, strips of more sizes. */
+#if REGISTERS == 32 && !defined(SMALL)
+#define WIDE_STRIPS(S, n) S(n, 1, 12) S(n, 1, 10) S(n, 1, 9) S(n, 1, 8)
+#else
+#define WIDE_STRIPS(S, n)
+#endif
 #if defined(SMALL)
 #define ALL_STRIPS(S, A, n) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 0)
@@ -348,12 +354,16 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
 #define SUMS(T, n) T(n, 3) T(n, 0)
 #endif
 #if LANES == 16
+#define WIDE(list, ...) list(__VA_ARGS__, 16)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4) list(__VA_ARGS__, 8) list(__VA_ARGS__, 16)
 #elif LANES == 8
+#define WIDE(list, ...) list(__VA_ARGS__, 8)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4) list(__VA_ARGS__, 8)
 #elif LANES == 4
+#define WIDE(list, ...) list(__VA_ARGS__, 4)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4)
 #else
+#define WIDE(list, ...) list(__VA_ARGS__, 2)
 #define EACH(list, ...) list(__VA_ARGS__, 2)
 #endif
 
@@ -373,12 +383,14 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
         NAME(group_sums)(t, n, taps);                                                                            \
     }
 EACH(ALL_STRIPS, DEFINE_STRIP, DEFINE_ANY_STRIP)
+WIDE(WIDE_STRIPS, DEFINE_STRIP)
 EACH(SUMS, DEFINE_SUMS)
 
 #define TABLE_STRIP(n, stride, outputs) {n, stride, outputs, NAME(group_strip_##n##_##stride##_##outputs)},
 #define TABLE_ANY_STRIP(n, outputs) {n, 0, outputs, NAME(group_strip_any_##n##_##outputs)},
 #define TABLE_SUMS(n, taps) {n, taps, NAME(group_sums_##n##_##taps)},
-static const struct group_strip_kernel NAME(group_strips)[] = {EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP){0}};
+static const struct group_strip_kernel NAME(group_strips)[] = {
+    EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP) WIDE(WIDE_STRIPS, TABLE_STRIP){0}};
 static const struct group_sums_kernel NAME(group_sums_kernels)[] = {EACH(SUMS, TABLE_SUMS){0}};
 
 #undef TABLE_SUMS
@@ -388,6 +400,8 @@ static const struct group_sums_kernel NAME(group_sums_kernels)[] = {EACH(SUMS, T
 #undef DEFINE_ANY_STRIP
 #undef DEFINE_STRIP
 #undef EACH
+#undef WIDE
+#undef WIDE_STRIPS
 #undef SUMS
 #undef ALL_STRIPS
 #undef STRIPS
