@@ -133,14 +133,15 @@ INLINE void NAME(group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t
 INLINE void NAME(wide_group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc, const int gap,
                                  const int outputs)
 {
-    PIN_BITS(bits);
     for (int64_t j = 0; j < NAME(VL); j++) {
         const NAME(vec) weight = *(const NAME(vec) *)(w + j * NAME(VL));
         const REAL *value = x + j;
+        PIN_BITS(bits);
         UNROLL for (int i = 0; i < outputs; i++, value += step) {
             if (__builtin_expect(bits >> (i * gap) & 1, 1)) {
                 acc[i] += *value * weight;
             }
+            PIN_BITS(value);
         }
     }
 }
