@@ -23,7 +23,8 @@ struct grouped {
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
-    bool ahead;                 /* x is taken row by row, and the next one asked for */
+    bool by_rows;               /* x is taken row by row, not down its columns */
+    bool ahead;                 /* and the next one is asked for */
     int64_t copy_elements;      /* of a lane: such a copy */
     void *packed, *bands;
 };
@@ -90,13 +91,19 @@ static int64_t chunks_of(const struct grouped *d)
     return max64(d->channels % d->c.kernels->vl ? d->vectors / 2 : d->vectors, 1);
 }
 
-/* What comes from memory is taken row by row, as many channels as let the rows in use stay in the second-level cache. */
-static void fit_stream(struct grouped *d)
+/* Whether the images come from memory. */
+static bool is_far(const struct grouped *d)
 {
-    const struct correlation *c = &d->c;
+    const int64_t pixels = d->c.x.n * (d->c.x.h * d->c.x.w + d->c.oh * d->c.ow);
+    return pixels * d->channels * (int64_t)d->c.x.item > FAR_BYTES;
+}
+
+/* What comes from memory, or is read for one output alone, is taken row by row: parts of the channels that let the rows
+ * in use stay in the second-level cache. */
+static int64_t row_chunks(const struct correlation *c)
+{
     const int64_t row = c->x.w * c->x.pixel * (int64_t)c->x.item, rows = min64(reach(c, 0, 1) + c->stride[0], c->x.h);
-    d->ahead = true;
-    d->chunks = min64(d->chunks, ceil_div(rows * row, 3 * BLOCK_BYTES));
+    return ceil_div(rows * row, 3 * BLOCK_BYTES);
 }
 
 static struct grouped plan(const struct correlation *c, int threads)
@@ -114,9 +121,10 @@ static struct grouped plan(const struct correlation *c, int threads)
         d.rows = min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
     }
     d.chunks = d.padded ? 1 : chunks_of(&d);
-    const int64_t pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
-    if (!d.padded && pixels * d.channels * (int64_t)c->x.item > FAR_BYTES) {
-        fit_stream(&d);
+    d.by_rows = !d.padded && (c->taps[0] == 1 || is_far(&d));
+    d.ahead = d.by_rows && is_far(&d);
+    if (d.by_rows) {
+        d.chunks = min64(d.chunks, row_chunks(c));
     }
     const int64_t units = c->x.n * d.chunks * ceil_div(c->oh, d.rows);
     if (threads > 1 && units < 4 * threads) {
@@ -224,14 +232,16 @@ static void run_strip(const struct grouped *d, const struct band *band, int64_t 
     kernel->run(&strip);
 }
 
-/* Output row i of some vectors, while the next rows of x are asked for. */
+/* Output row i of some vectors. */
 static void run_row(const struct grouped *d, const struct band *band, int64_t vector, int64_t last, int64_t i, char *y)
 {
     for (int64_t done = 0; done < d->c.ow; done += d->kernel->outputs) {
         int64_t col;
         const int64_t outputs = strip_at(d, done, &col)->outputs;
         for (int64_t v = vector; v < last; v++) {
-            look_ahead(d, band, i, col, outputs, first_channel(d, v));
+            if (d->ahead) {
+                look_ahead(d, band, i, col, outputs, first_channel(d, v));
+            }
             run_strip(d, band, v, i, done, y);
         }
     }
@@ -252,10 +262,10 @@ static void run_unit(void *data, int lane, int64_t i)
     void *copy = at(d->bands, lane * d->copy_elements, image.item);
     const struct band band = take_band(&image, n, &window, d->padded, copy);
     char *y = at(c->y, n * c->y_image, image.item);
-    for (int64_t oh = row; oh < end && d->ahead; oh++) {
+    for (int64_t oh = row; oh < end && d->by_rows; oh++) {
         run_row(d, &band, vector, last, oh, y);
     }
-    for (int64_t v = vector; v < last && !d->ahead; v++) {
+    for (int64_t v = vector; v < last && !d->by_rows; v++) {
         for (int64_t done = 0; done < c->ow; done += d->kernel->outputs) {
             for (int64_t oh = row; oh < end; oh++) {
                 run_strip(d, &band, v, oh, done, y);
