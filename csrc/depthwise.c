@@ -154,16 +154,16 @@ static void fit_compact(struct depthwise *d, int64_t vectors)
 }
 
 /* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: so they
- * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. */
+ * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. With a stride,
+ * which leaves less to do for each byte, it is down a few columns, a strip at least, for the first-level one. */
 static void fit_stream(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
     const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
     const int64_t column = (reach(c, 0, 1) + c->stride[0]) * c->x.pixel * (int64_t)c->x.item;
-    const int64_t columns = 2 * BLOCK_BYTES / column - (reach(c, 1, 1) - 1);
+    const int64_t columns = (c->stride[1] > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / column - (reach(c, 1, 1) - 1);
     d->ahead = true;
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)),
-                               overlaps(d));
+    d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)), overlaps(d));
 }
 
 /* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
@@ -175,13 +175,16 @@ static bool pays_to_stream(const struct depthwise *d)
     return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
 }
 
-/* How the work is cut; the sums are the same. */
+/* How the work is cut; the sums are the same. With a stride, a copy of images that come from memory takes longer than it
+ * saves, unless all pixels fall on one or two sets of the cache. */
 static void fit(struct depthwise *d)
 {
+    const struct correlation *c = &d->c;
     const int64_t vectors = compact_vectors(d);
-    if (vectors) {
+    const bool stream = pays_to_stream(d), two_sets = c->x.pixel * (int64_t)c->x.item % (SETS_BYTES / 2) == 0;
+    if (vectors && !(stream && c->stride[1] > 1 && !two_sets)) {
         fit_compact(d, vectors);
-    } else if (pays_to_stream(d)) {
+    } else if (stream) {
         fit_stream(d);
     } else {
         fit_columns(d);

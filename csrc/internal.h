@@ -375,6 +375,9 @@ struct kernels {
     /* Depthwise; each list ends with one that has no function. */
     const struct strip_kernel *strips, *spreads;
     const struct tap_sums_kernel *tap_sums;
+    /* Several kernels for a channel: the same of its channels repeated; empty where vectors have no permutation for it. */
+    const struct strip_kernel *repeating_strips;
+    const struct tap_sums_kernel *repeating_tap_sums;
     /* Groups of few channels: likewise. */
     const struct group_strip_kernel *group_strips;
     const struct group_sums_kernel *group_sums;
@@ -450,8 +453,6 @@ struct kernels {
     axis_gradient_fn *axis_backward[2];    /* from x */
     axis_gradient_fn *axis_from_output[2]; /* from y */
     void (*overlay)(const struct overlay *overlay); /* of patches, as gather() makes them */
-    const struct strip_kernel *repeating_strips;
-    const struct tap_sums_kernel *repeating_tap_sums;
 };
 
 /* The kernels of the instruction set in use. */

@@ -187,24 +187,31 @@ struct NAME(lanes) {
 #endif
 };
 
+#ifdef PERMUTE
 INLINE struct NAME(lanes) NAME(lanes_of)(int64_t channel, int64_t times, const bool repeated)
 {
     struct NAME(lanes) lanes = {.first = channel};
-#ifdef PERMUTE
     if (repeated) {
         lanes.first = channel / times;
         lanes.repeat = NAME(repeat_from)(channel % times, times);
     }
-#endif
     return lanes;
 }
 
 INLINE NAME(vec) NAME(take)(const REAL *x, const struct NAME(lanes) *lanes, const bool repeated)
 {
-#ifdef PERMUTE
-    if (repeated) {
-        return NAME(load_repeated)(x, &lanes->repeat);
-    }
-#endif
+    return repeated ? NAME(load_repeated)(x, &lanes->repeat) : *(const NAME(vec) *)x;
+}
+#else
+INLINE struct NAME(lanes) NAME(lanes_of)(int64_t channel, int64_t times, const bool repeated)
+{
+    (void)times, (void)repeated;
+    return (struct NAME(lanes)){.first = channel};
+}
+
+INLINE NAME(vec) NAME(take)(const REAL *x, const struct NAME(lanes) *lanes, const bool repeated)
+{
+    (void)lanes, (void)repeated;
     return *(const NAME(vec) *)x;
 }
+#endif

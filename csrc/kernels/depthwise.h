@@ -240,7 +240,7 @@ static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LON
 
 /* The same with channels of x repeated. */
 #if defined(PERMUTE)
-#define REPEATING(S, L, A) S(3, 1, 14) S(3, 1, 7) S(3, 1, 4) S(3, 2, 7) S(3, 2, 4) L(8) L(7) L(4) A(8) A(4) A(1)
+#define REPEATING(S, L, A) S(3, 1, 14) S(3, 1, 7) S(3, 1, 4) S(3, 2, 7) S(3, 2, 4) L(8) L(7) L(4) A(8) A(4) A(2) A(1)
 #else
 #define REPEATING(S, L, A)
 #endif
