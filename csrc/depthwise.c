@@ -17,7 +17,7 @@
 
 struct depthwise {
     struct correlation c;
-    const struct strip_kernel *kernel, *last; /* of the strips, and of the last one of a row */
+    const struct strip_kernel *kernel[2]; /* of the strips, and of the last one of a row */
     int64_t channels;           /* of the strips: of x or of y, the more */
     int64_t vectors;            /* of channels */
     int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
@@ -45,7 +45,7 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
 static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
 
 /* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
-static void choose_strips(const struct correlation *c, const struct strip_kernel **kernel, const struct strip_kernel **last)
+static void choose_strips(const struct correlation *c, const struct strip_kernel *best[2])
 {
     const struct strip_kernel *all = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips;
     int64_t least = INT64_MAX;
@@ -56,26 +56,31 @@ static void choose_strips(const struct correlation *c, const struct strip_kernel
         }
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
+        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs, 1);
-            if (rank(l) == highest && cost < least && strip_fits(l, c)) {
-                *kernel = k;
-                *last = l;
+            const int64_t cost = strips * strip_cost(k->outputs, 1) + (left ? strip_cost(l->outputs, 1) : 0);
+            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+                best[0] = k;
+                best[1] = l;
                 least = cost;
             }
         }
     }
 }
 
-/* Parts that `count` vectors or strips can be cut into. Where the last one overlaps the one before, one part has them
- * both: two would write the same elements. */
+/* Parts that `count` vectors can be cut into. Where the last one overlaps the one before, one part has them both: two
+ * would write the same elements. */
 static int64_t limit_parts(int64_t count, int64_t parts, bool overlap)
 {
     return max64(min64(parts, overlap ? count / 2 : count), 1);
 }
 
-/* Whether the last strip of a row overlaps the one before. */
-static bool overlaps(const struct depthwise *d) { return d->c.ow % d->kernel->outputs % d->last->outputs != 0; }
+/* Strips of a row that parts can be cut between: a last one that overlaps the one before goes with it. */
+static int64_t strips_of(const struct depthwise *d)
+{
+    const int64_t outputs = d->kernel[0]->outputs, left = d->c.ow % outputs;
+    return ceil_div(d->c.ow, outputs) - (left % d->kernel[1]->outputs != 0);
+}
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
 {
@@ -110,14 +115,13 @@ static int64_t rows_of_band(const struct correlation *c, const struct image *ima
 static void fit_columns(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t outputs = d->kernel[0]->outputs, strips = strips_of(d);
     const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
     const int64_t rows = min64(c->taps[0], c->x.h); /* 0, as the columns, if all is padding */
     const int64_t bytes = max64(columns * rows, 1) * c->kernels->vl * (int64_t)c->x.item;
     const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
     d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)),
-                               overlaps(d));
+    d->col_parts = min64(ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)), strips);
 }
 
 /* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
@@ -126,7 +130,7 @@ static bool crowded(const struct depthwise *d)
 {
     const struct correlation *c = &d->c;
     const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
-    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, d->kernel->outputs), c->x.w) > WAYS * sets;
+    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, d->kernel[0]->outputs), c->x.w) >= WAYS * sets;
 }
 
 /* Vectors of a chunk whose channels are copied to where they lie side by side: as many as leave the copy several times the
@@ -159,11 +163,11 @@ static void fit_compact(struct depthwise *d, int64_t vectors)
 static void fit_stream(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t outputs = d->kernel[0]->outputs, strips = strips_of(d);
     const int64_t column = (reach(c, 0, 1) + c->stride[0]) * c->x.pixel * (int64_t)c->x.item;
     const int64_t columns = (c->stride[1] > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / column - (reach(c, 1, 1) - 1);
     d->ahead = true;
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)), overlaps(d));
+    d->col_parts = min64(ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)), strips);
 }
 
 /* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
@@ -197,7 +201,7 @@ static struct depthwise plan(const struct correlation *c, int threads)
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
     const bool within = inside(&image, &all);
-    choose_strips(c, &d.kernel, &d.last);
+    choose_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -285,14 +289,14 @@ static void run_row(const struct depthwise *d, const struct band *band, struct s
 {
     const struct correlation *c = &d->c;
     const size_t item = c->kernels->item;
-    const int64_t outputs = d->kernel->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
+    const int64_t outputs = d->kernel[0]->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
     int64_t first, last;
     existing_taps(d, i, &first, &last);
     const int64_t ahead = look_ahead(d, band, top, top + first * c->dilation[0], strip);
     strip->rows = last - first;
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
     for (int64_t done = begin; done < end; done += outputs) {
-        const struct strip_kernel *kernel = c->ow - done < outputs ? d->last : d->kernel;
+        const struct strip_kernel *kernel = c->ow - done < outputs ? d->kernel[1] : d->kernel[0];
         const int64_t col = min64(done, c->ow - kernel->outputs), left = col * c->stride[1] + c->origin[1];
         strip->column = left - (d->padded ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
@@ -369,11 +373,11 @@ static void run_unit(void *data, int lane, int64_t i)
 {
     const struct depthwise *d = data;
     const struct correlation *c = &d->c;
-    const int64_t strips = ceil_div(c->ow, d->kernel->outputs), vl = c->kernels->vl;
+    const int64_t strips = strips_of(d), outputs = d->kernel[0]->outputs, vl = c->kernels->vl;
     const int64_t chunk = i % d->chunks, part = i / d->chunks % d->col_parts, block = i / d->chunks / d->col_parts;
     const int64_t row = block % d->row_blocks * d->rows, rows = min64(d->rows, c->oh - row), n = block / d->row_blocks;
-    const int64_t col = strips * part / d->col_parts * d->kernel->outputs;
-    const int64_t end = min64(strips * (part + 1) / d->col_parts * d->kernel->outputs, c->ow);
+    const int64_t col = strips * part / d->col_parts * outputs;
+    const int64_t end = part + 1 < d->col_parts ? strips * (part + 1) / d->col_parts * outputs : c->ow;
     const struct band band = band_of(d, n, row, rows, chunk, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
@@ -454,7 +458,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
-    const struct strip_kernel *kernel, *last;
+    const struct strip_kernel *kernel[2];
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
@@ -463,8 +467,8 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan_depthwise_gradient(g, plan);
         return;
     }
-    choose_strips(&c, &kernel, &last);
-    plan->tile[0] = kernel->outputs;
+    choose_strips(&c, kernel);
+    plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                             : can_spread(g)          ? spread_gradient_bytes(g)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);

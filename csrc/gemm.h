@@ -193,14 +193,8 @@ void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, 
 
 /* ---- Strips of a row of outputs (depthwise.c, grouped.c) ---- */
 
-/* What a row takes in strips of `outputs` columns and a last one of `last`, which may overlap the one before: columns, at
- * least so many for a strip, and about two more for each. INT64_MAX if they do not cover it. */
-static inline int64_t strips_cost(int64_t columns, int64_t outputs, int64_t last, int64_t least)
-{
-    const int64_t strips = columns / outputs, left = columns % outputs;
-    const int64_t cost = strips * (max64(outputs, least) + 2) + (left ? max64(last, least) + 2 : 0);
-    return strips == 0 || last < left || last > columns ? INT64_MAX : cost;
-}
+/* What a strip takes: its outputs, at least so many, and about two more. A last one may overlap the one before. */
+static inline int64_t strip_cost(int64_t outputs, int64_t least) { return max64(outputs, least) + 2; }
 
 /* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */
 

@@ -17,7 +17,7 @@
 
 struct grouped {
     struct correlation c;
-    const struct group_strip_kernel *kernel, *last; /* of the strips, and of the last one of a row */
+    const struct group_strip_kernel *kernel[2]; /* of the strips, and of the last one of a row */
     int64_t channels, vectors;  /* of all groups */
     int64_t chunks;             /* parts of the vectors */
     int64_t rows, row_blocks;   /* outputs of a block */
@@ -43,22 +43,23 @@ static bool strip_fits(const struct group_strip_kernel *k, const struct correlat
 }
 
 /* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
-static void choose_strips(const struct correlation *c, const struct group_strip_kernel **kernel,
-                          const struct group_strip_kernel **last)
+static void choose_strips(const struct correlation *c, const struct group_strip_kernel *best[2])
 {
+    const struct group_strip_kernel *all = c->kernels->group_strips;
     int64_t least = INT64_MAX;
     int highest = -1;
-    for (const struct group_strip_kernel *k = c->kernels->group_strips; k->run; k++) {
+    for (const struct group_strip_kernel *k = all; k->run; k++) {
         if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
             continue;
         }
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
-        for (const struct group_strip_kernel *l = c->kernels->group_strips; l->run; l++) {
-            const int64_t cost = strips_cost(c->ow, k->outputs, l->outputs, SUMS_AT_ONCE);
-            if (rank(l) == highest && cost < least && strip_fits(l, c)) {
-                *kernel = k;
-                *last = l;
+        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
+        for (const struct group_strip_kernel *l = all; l->run; l++) {
+            const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + (left ? strip_cost(l->outputs, SUMS_AT_ONCE) : 0);
+            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+                best[0] = k;
+                best[1] = l;
                 least = cost;
             }
         }
@@ -112,7 +113,7 @@ static struct grouped plan(const struct correlation *c, int threads)
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh), first = window_of(c, 0, 1);
     const bool within = inside(&image, &all);
-    choose_strips(c, &d.kernel, &d.last);
+    choose_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -203,7 +204,7 @@ static void look_ahead(const struct grouped *d, const struct band *band, int64_t
 /* The kernel of the strip that begins at column `done`, and where it has to begin. */
 static const struct group_strip_kernel *strip_at(const struct grouped *d, int64_t done, int64_t *col)
 {
-    const struct group_strip_kernel *kernel = d->c.ow - done < d->kernel->outputs ? d->last : d->kernel;
+    const struct group_strip_kernel *kernel = d->c.ow - done < d->kernel[0]->outputs ? d->kernel[1] : d->kernel[0];
     *col = min64(done, d->c.ow - kernel->outputs);
     return kernel;
 }
@@ -235,7 +236,7 @@ static void run_strip(const struct grouped *d, const struct band *band, int64_t 
 /* Output row i of some vectors. */
 static void run_row(const struct grouped *d, const struct band *band, int64_t vector, int64_t last, int64_t i, char *y)
 {
-    for (int64_t done = 0; done < d->c.ow; done += d->kernel->outputs) {
+    for (int64_t done = 0; done < d->c.ow; done += d->kernel[0]->outputs) {
         int64_t col;
         const int64_t outputs = strip_at(d, done, &col)->outputs;
         for (int64_t v = vector; v < last; v++) {
@@ -266,7 +267,7 @@ static void run_unit(void *data, int lane, int64_t i)
         run_row(d, &band, vector, last, oh, y);
     }
     for (int64_t v = vector; v < last && !d->by_rows; v++) {
-        for (int64_t done = 0; done < c->ow; done += d->kernel->outputs) {
+        for (int64_t done = 0; done < c->ow; done += d->kernel[0]->outputs) {
             for (int64_t oh = row; oh < end; oh++) {
                 run_strip(d, &band, v, oh, done, y);
             }
@@ -524,7 +525,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
-    const struct group_strip_kernel *kernel, *last;
+    const struct group_strip_kernel *kernel[2];
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
@@ -535,8 +536,8 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan->workspace_bytes = gradient_bytes(&d, plan->threads);
         return;
     }
-    choose_strips(&c, &kernel, &last);
-    plan->tile[0] = kernel->outputs;
+    choose_strips(&c, kernel);
+    plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);
 }
