@@ -32,6 +32,9 @@ struct depthwise {
     void *packed, *bands, *sums;
 };
 
+/* What choose_strips() takes that for. */
+enum { CROWDED_COST = 2 };
+
 /* How special a kernel is: for so many taps, for many, for any. */
 static int rank(const struct strip_kernel *kernel) { return kernel->taps ? 2 : kernel->stride ? 1 : 0; }
 
@@ -43,6 +46,25 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
 
 /* Whether strips find each channel as often as it has kernels; where they cannot, a copy has it that often. */
 static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
+
+static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
+{
+    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
+}
+
+/* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
+ * they drive each other out of it: with 1024 channels they all fall on one. */
+static bool crowded(const struct correlation *c, const struct strip_kernel *kernel)
+{
+    const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
+    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, kernel->outputs), c->x.w) >= WAYS * sets;
+}
+
+/* A strip whose pixels crowd the cache takes some outputs more. */
+static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel)
+{
+    return strip_cost(kernel->outputs, 1) + (crowded(c, kernel) ? CROWDED_COST : 0);
+}
 
 /* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
 static void choose_strips(const struct correlation *c, const struct strip_kernel *best[2])
@@ -58,7 +80,7 @@ static void choose_strips(const struct correlation *c, const struct strip_kernel
         highest = rank(k);
         const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t cost = strips * strip_cost(k->outputs, 1) + (left ? strip_cost(l->outputs, 1) : 0);
+            const int64_t last = left ? cost_of(c, l) + 1 : 0, cost = strips * cost_of(c, k) + last;
             if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
                 best[0] = k;
                 best[1] = l;
@@ -80,11 +102,6 @@ static int64_t strips_of(const struct depthwise *d)
 {
     const int64_t outputs = d->kernel[0]->outputs, left = d->c.ow % outputs;
     return ceil_div(d->c.ow, outputs) - (left % d->kernel[1]->outputs != 0);
-}
-
-static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
-{
-    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
 }
 
 static struct window window_of(const struct correlation *c, int64_t row, int64_t rows)
@@ -124,15 +141,6 @@ static void fit_columns(struct depthwise *d)
     d->col_parts = min64(ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)), strips);
 }
 
-/* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
- * they drive each other out of it: with 1024 channels they all fall on one. */
-static bool crowded(const struct depthwise *d)
-{
-    const struct correlation *c = &d->c;
-    const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
-    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, d->kernel[0]->outputs), c->x.w) >= WAYS * sets;
-}
-
 /* Vectors of a chunk whose channels are copied to where they lie side by side: as many as leave the copy several times the
  * rows that the next one copies again. 0 if a copy does not pay, or would be large. */
 static int64_t compact_vectors(const struct depthwise *d)
@@ -141,7 +149,7 @@ static int64_t compact_vectors(const struct depthwise *d)
     const int64_t height = reach(c, 0, 1), rows = min64(3 * height, c->x.h), width = min64(reach(c, 1, c->ow), c->x.w);
     const int64_t row_bytes = max64(width, 1) * c->kernels->vl * (int64_t)c->x.item;
     const bool near = c->dilation[0] == 1 && c->dilation[1] == 1 && c->k == 1;
-    return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(d)
+    return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(c, d->kernel[0])
                ? max64(min64(BLOCK_BYTES / row_bytes / max64(rows, 1), 8), 2) : 0;
 }
 
@@ -157,7 +165,7 @@ static void fit_compact(struct depthwise *d, int64_t vectors)
     d->copy_elements = min64(reach(c, 0, d->rows), c->x.h) * row;
 }
 
-/* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: so they
+/* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: they
  * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. With a stride,
  * which leaves less to do for each byte, it is down a few columns, a strip at least, for the first-level one. */
 static void fit_stream(struct depthwise *d)
@@ -179,7 +187,7 @@ static bool pays_to_stream(const struct depthwise *d)
     return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
 }
 
-/* How the work is cut; the sums are the same. With a stride, a copy of images that come from memory takes longer than it
+/* How the work is cut; the sums are the same. With a stride, a copy of what comes from memory takes longer than it
  * saves, unless all pixels fall on one or two sets of the cache. */
 static void fit(struct depthwise *d)
 {

@@ -55,8 +55,8 @@ static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const
         if (k->rows > 0 && (!near || k->outputs > g->ow)) {
             continue;
         }
-        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. Taps that a part
-         * leaves out are computed but for rows of them. */
+        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. Of what a part
+         * leaves out, rows of taps are not computed. */
         const int64_t strips = ceil_div(g->ow, k->outputs), parts = parts_of(g, k);
         const int64_t computed = g->kh * ceil_div(g->kw, k->taps) * k->taps;
         const double cost = k->rows ? (double)strips * (double)(k->outputs * (computed + 2 * parts) + 8 * parts)
@@ -80,16 +80,17 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
-/* Pixels of x, at their distance in memory, that have a line each in the first-level cache. */
+/* Pixels of x, at their distance in memory, whose vectors of some channels find room in the first-level cache. One that
+ * takes two lines takes them of two sets. */
 static int64_t cached_lines(const struct geometry *g)
 {
     const int64_t pitch = g->x_pixel * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
     return WAYS * (SETS_BYTES / max64(apart, 2 * CACHE_LINE));
 }
 
-/* Outputs of a row that, with the columns of x in all the rows that their taps reach, stay in the first-level cache until
- * the next row of outputs meets these again: pixels at a distance of 512 bytes and more fall on few of its sets. (A
- * vector that takes two lines takes them of two sets.) More parts of the taps, and strips too short to go down, gained nothing by it. */
+/* Outputs of a row that, with the columns of x in all the rows that their taps reach, stay in the first-level cache
+ * until the next row of outputs meets these again: pixels at a distance of 512 bytes and more fall on few of its sets.
+ * More parts of the taps, and strips too short to go down, gained nothing by it. */
 static int64_t cached_columns(const struct gradient *d)
 {
     const struct geometry *g = d->g;
@@ -122,23 +123,31 @@ static void fit_far(struct gradient *d)
     d->cols = min64(max64(columns / g->stride[1] / outputs, 2) * outputs, g->ow);
 }
 
+/* Whether x and grad_y are likely to come from memory. */
+static bool is_far(const struct gradient *d)
+{
+    const struct geometry *g = d->g;
+    const int64_t pixels = g->n * (g->h * g->w / d->times + g->oh * g->ow);
+    return pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
+}
+
 /* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
  * common with its neighbours: vectors that go over the same outputs one after the other find them in the second-level
- * cache. Several parts of the taps, which are more work, find their outputs in the first. */
+ * cache. Several parts of the taps, which are more work, find their outputs in the first; where the pixels that they go
+ * over would not stay there, a copy of them comes fast enough from the second. */
 static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const int64_t vector_bytes = d->kernels->vl * (int64_t)g->item, pixels = g->n * (g->h * g->w / d->times + g->oh * g->ow);
-    const bool far = g->mode == CHANCONV_ZEROS && !d->repeat && d->kernel->rows && d->parts == 1;
+    const bool zeros = g->mode == CHANCONV_ZEROS;
     d->cols = cached_columns(d);
     d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
     const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
-    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + d->cols) * vector_bytes;
-    d->compact = g->mode == CHANCONV_ZEROS && d->times == 1 && d->parts > 1 && 3 * min64(x_columns, g->w) > cached_lines(g);
-    d->rows = d->compact ? BLOCK_BYTES / row_bytes : (d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group);
-    d->rows = min64(max64(d->rows, 1), g->oh);
-    d->step = d->rows;
-    if (far && pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES) {
+    const int64_t row_pixels = x_columns * min64(g->stride[0], g->kh) + d->cols;
+    const int64_t row_bytes = row_pixels * d->kernels->vl * (int64_t)g->item * d->group;
+    d->compact = zeros && d->times == 1 && d->parts > 1 && 3 * min64(x_columns, g->w) > cached_lines(g);
+    const int64_t bytes = d->compact ? BLOCK_BYTES : d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES;
+    d->rows = d->step = min64(max64(bytes / row_bytes, 1), g->oh);
+    if (zeros && !d->repeat && d->kernel->rows && d->parts == 1 && is_far(d)) {
         fit_far(d);
     }
 }

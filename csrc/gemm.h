@@ -193,7 +193,8 @@ void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, 
 
 /* ---- Strips of a row of outputs (depthwise.c, grouped.c) ---- */
 
-/* What a strip takes: its outputs, at least so many, and about two more. A last one may overlap the one before. */
+/* What a strip takes: its outputs, at least so many, and about two more. One of another size, at the end of a row, takes one
+ * more; it may overlap the one before. */
 static inline int64_t strip_cost(int64_t outputs, int64_t least) { return max64(outputs, least) + 2; }
 
 /* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */

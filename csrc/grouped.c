@@ -29,8 +29,7 @@ struct grouped {
     void *packed, *bands;
 };
 
-/* Sums that a processor adds to at a time. The sums of a strip are long: one of fewer outputs takes as long as one of so
- * many. */
+/* Sums that a processor adds to at a time: the sums of a strip are long, and one of fewer outputs takes as long. */
 enum { SUMS_AT_ONCE = 8 };
 
 /* How special a kernel is: for neighbouring taps, for any. */
@@ -56,7 +55,8 @@ static void choose_strips(const struct correlation *c, const struct group_strip_
         highest = rank(k);
         const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
         for (const struct group_strip_kernel *l = all; l->run; l++) {
-            const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + (left ? strip_cost(l->outputs, SUMS_AT_ONCE) : 0);
+            const int64_t last = left ? strip_cost(l->outputs, SUMS_AT_ONCE) + 1 : 0;
+            const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + last;
             if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
                 best[0] = k;
                 best[1] = l;

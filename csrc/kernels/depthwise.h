@@ -54,8 +54,9 @@ INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(v
 }
 
 /* Neighbouring taps of one row: each column of x is loaded once for all the outputs that see it. */
-INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const struct NAME(lanes) *lanes, const REAL *w, uint64_t bits,
-                            NAME(vec) *acc, const int taps, const int stride, const int outputs, const bool repeated)
+INLINE void NAME(strip_row)(const REAL *x, int64_t x_pixel, const struct NAME(lanes) *lanes, const REAL *w,
+                            uint64_t bits, NAME(vec) *acc, const int taps, const int stride, const int outputs,
+                            const bool repeated)
 {
     NAME(vec) weight[STRIP_TAPS_MAX];
     PIN_BITS(bits);

@@ -226,12 +226,12 @@ static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS,
 #else
 #define REPEATING(S, A)
 #endif
-#define DEFINE_REPEATING(rows, taps, stride, outputs)                                                                      \
+#define DEFINE_REPEATING(rows, taps, stride, outputs)                                                            \
     TARGET static void NAME(repeating_tap_sums_##rows##_##taps##_##stride##_##outputs)(const struct tap_sums *t) \
     {                                                                                                            \
         NAME(tap_sums_near)(t, rows, taps, stride, outputs, true);                                               \
     }
-#define DEFINE_ANY_REPEATING(taps)                                                                                         \
+#define DEFINE_ANY_REPEATING(taps)                                                                               \
     TARGET static void NAME(repeating_tap_sums_any_##taps)(const struct tap_sums *t)                             \
     {                                                                                                            \
         NAME(tap_sums_any)(t, taps, true);                                                                       \

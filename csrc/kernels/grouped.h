@@ -130,8 +130,8 @@ INLINE void NAME(group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t
 }
 
 /* The same for groups as wide as the vector, channel by channel. */
-INLINE void NAME(wide_group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc, const int gap,
-                                 const int outputs)
+INLINE void NAME(wide_group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc,
+                                 const int gap, const int outputs)
 {
     for (int64_t j = 0; j < NAME(VL); j++) {
         const NAME(vec) weight = *(const NAME(vec) *)(w + j * NAME(VL));
@@ -156,6 +156,22 @@ INLINE void NAME(group_tap_of)(const REAL *x, int64_t step, const REAL *w, uint6
     }
 }
 
+/* So many neighbouring taps as a row has at once, on all channels. */
+INLINE void NAME(group_taps)(const REAL *x, int64_t x_pixel, const REAL *w, uint64_t bits, NAME(vec) *acc, const int n,
+                             const int stride, const int outputs)
+{
+    const int64_t w_tap = n * NAME(VL);
+    if (n == NAME(VL)) {
+        for (int64_t j = 0; j < n; j++, w += NAME(VL)) {
+            NAME(group_row)(x, x_pixel, w, w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
+        }
+    } else {
+        UNROLL for (int j = 0; j < n; j++, w += NAME(VL)) {
+            NAME(group_row)(x, x_pixel, w, w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
+        }
+    }
+}
+
 /* Neighbouring taps, three at a time, then one by one. */
 INLINE void NAME(group_strip)(const struct group_strip *t, const int n, const int stride, const int outputs)
 {
@@ -168,19 +184,10 @@ INLINE void NAME(group_strip)(const struct group_strip *t, const int n, const in
         const REAL *x = row;
         uint64_t bits = exists;
         int64_t left = t->taps;
-        for (; left >= GROUP_TAPS_MAX; left -= GROUP_TAPS_MAX) {
-            if (n == NAME(VL)) {
-                for (int64_t j = 0; j < n; j++) {
-                    NAME(group_row)(x, x_pixel, w + j * NAME(VL), w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
-                }
-            } else {
-                UNROLL for (int j = 0; j < n; j++) {
-                    NAME(group_row)(x, x_pixel, w + j * NAME(VL), w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
-                }
-            }
+        for (; left >= GROUP_TAPS_MAX; left -= GROUP_TAPS_MAX, bits >>= GROUP_TAPS_MAX) {
+            NAME(group_taps)(x, x_pixel, w, bits, acc, n, stride, outputs);
             x += GROUP_TAPS_MAX * x_pixel;
             w += GROUP_TAPS_MAX * w_tap;
-            bits >>= GROUP_TAPS_MAX;
         }
         for (; left > 0; left--, x += x_pixel, w += w_tap, bits >>= 1) {
             NAME(group_tap_of)(x, stride * x_pixel, w, bits, acc, n, stride, outputs);
