@@ -80,24 +80,25 @@ static struct window gradient_window(const struct geometry *g, int64_t row, int6
     return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
 }
 
-/* Pixels of x, at their distance in memory, whose vectors of some channels find room in the first-level cache. One that
- * takes two lines takes them of two sets. */
-static int64_t cached_lines(const struct geometry *g)
+/* Pixels of x, at the distance that they have in memory if they are dense, whose vectors of some channels find room in
+ * the first-level cache. One that takes two lines takes them of two sets. (What cuts the outputs gives the sums their
+ * order: slices of channels have that of dense images.) */
+static int64_t cached_pixels(const struct geometry *g)
 {
-    const int64_t pitch = g->x_pixel * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
+    const int64_t pitch = g->c * (int64_t)g->item, apart = min64(pitch & -pitch, SETS_BYTES);
     return WAYS * (SETS_BYTES / max64(apart, 2 * CACHE_LINE));
 }
 
 /* Outputs of a row that, with the columns of x in all the rows that their taps reach, stay in the first-level cache
  * until the next row of outputs meets these again: pixels at a distance of 512 bytes and more fall on few of its sets.
- * More parts of the taps, and strips too short to go down, gained nothing by it. */
+ * Strips too short to go down gained nothing by it. */
 static int64_t cached_columns(const struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const int64_t lines = cached_lines(g), outputs = d->kernel->outputs;
+    const int64_t pixels = cached_pixels(g), outputs = d->kernel->outputs;
     const int64_t rows = d->kernel->rows ? d->kernel->rows : g->kh, more = rows * (reach_of(g, 1, 1) - g->stride[1]);
-    const int64_t cols = max64((lines - more) / (rows * g->stride[1] + 1) / outputs, 1) * outputs;
-    if (d->parts > 2 || outputs < WIDE_STRIP || rows * min64(reach_of(g, 1, g->ow), g->w) + g->ow <= lines) {
+    const int64_t cols = max64((pixels - more) / (rows * g->stride[1] + 1) / outputs, 1) * outputs;
+    if (outputs < WIDE_STRIP || rows * min64(reach_of(g, 1, g->ow), g->w) + g->ow <= pixels) {
         return g->ow;
     }
     return min64(ceil_div(ceil_div(g->ow, ceil_div(g->ow, cols)), outputs) * outputs, g->ow);
@@ -116,7 +117,7 @@ static void fit_far(struct gradient *d)
         return;
     }
     const int64_t outputs = d->kernel->outputs, rows = g->stride[0] + reach_of(g, 0, 1);
-    const int64_t columns = 2 * BLOCK_BYTES / (rows * g->x_pixel * (int64_t)g->item) - reach_of(g, 1, 1);
+    const int64_t columns = 2 * BLOCK_BYTES / (rows * g->c * (int64_t)g->item) - reach_of(g, 1, 1);
     d->group = d->vectors;
     d->rows = g->oh;
     d->step = 1;
@@ -138,16 +139,18 @@ static bool is_far(const struct gradient *d)
 static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
-    const bool zeros = g->mode == CHANCONV_ZEROS;
-    d->cols = cached_columns(d);
+    const bool plain = g->mode == CHANCONV_ZEROS && !d->repeat, near = d->kernel->rows > 0;
+    const int64_t columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
+    const bool crowded = d->kernel->rows * min64(columns, g->w) > cached_pixels(g);
+    d->compact = plain && near && d->times == 1 && d->parts > 1 && crowded;
+    d->cols = plain && near && d->parts == 1 ? cached_columns(d) : g->ow;
     d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
     const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
     const int64_t row_pixels = x_columns * min64(g->stride[0], g->kh) + d->cols;
     const int64_t row_bytes = row_pixels * d->kernels->vl * (int64_t)g->item * d->group;
-    d->compact = zeros && d->times == 1 && d->parts > 1 && 3 * min64(x_columns, g->w) > cached_lines(g);
     const int64_t bytes = d->compact ? BLOCK_BYTES : d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES;
     d->rows = d->step = min64(max64(bytes / row_bytes, 1), g->oh);
-    if (zeros && !d->repeat && d->kernel->rows && d->parts == 1 && is_far(d)) {
+    if (plain && near && d->parts == 1 && is_far(d)) {
         fit_far(d);
     }
 }
