@@ -132,6 +132,16 @@ static bool is_far(const struct gradient *d)
     return pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
 }
 
+/* Whether the pixels that a part of the taps goes over do not stay in the first-level cache, and a copy of those that a
+ * row of outputs needs is small. */
+static bool pays_to_copy(const struct gradient *d)
+{
+    const struct geometry *g = d->g;
+    const int64_t columns = min64(reach_of(g, 1, g->ow), g->w);
+    const int64_t bytes = reach_of(g, 0, 1) * columns * d->kernels->vl * (int64_t)g->item;
+    return d->kernel->rows * columns > cached_pixels(g) && 2 * bytes <= BLOCK_BYTES;
+}
+
 /* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
  * common with its neighbours: vectors that go over the same outputs one after the other find them in the second-level
  * cache. Several parts of the taps, which are more work, find their outputs in the first; where the pixels that they go
@@ -140,9 +150,7 @@ static void fit_gradient(struct gradient *d)
 {
     const struct geometry *g = d->g;
     const bool plain = g->mode == CHANCONV_ZEROS && !d->repeat, near = d->kernel->rows > 0;
-    const int64_t columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
-    const bool crowded = d->kernel->rows * min64(columns, g->w) > cached_pixels(g);
-    d->compact = plain && near && d->times == 1 && d->parts > 1 && crowded;
+    d->compact = plain && near && d->times == 1 && d->parts > 1 && pays_to_copy(d);
     d->cols = plain && near && d->parts == 1 ? cached_columns(d) : g->ow;
     d->group = min64(d->vectors, d->parts > 1 ? 1 : TOGETHER);
     const int64_t x_columns = min64((d->cols - 1) * g->stride[1] + reach_of(g, 1, 1), d->cols * g->kw);
