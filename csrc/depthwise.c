@@ -32,8 +32,8 @@ struct depthwise {
     void *packed, *bands, *sums;
 };
 
-/* What choose_strips() takes that for. */
-enum { CROWDED_COST = 2 };
+/* Of the cost of strips: outputs; sums of a strip that a processor adds to at a time. */
+enum { CROWDED_COST = 2, MANY_TAPS = 49, SUMS_AT_ONCE = 8 };
 
 /* How special a kernel is: for so many taps, for many, for any. */
 static int rank(const struct strip_kernel *kernel) { return kernel->taps ? 2 : kernel->stride ? 1 : 0; }
@@ -60,10 +60,12 @@ static bool crowded(const struct correlation *c, const struct strip_kernel *kern
     return min64(c->taps[0], c->x.h) * min64(reach(c, 1, kernel->outputs), c->x.w) >= WAYS * sets;
 }
 
-/* A strip whose pixels crowd the cache takes some outputs more. */
+/* A strip whose pixels crowd the cache takes some outputs more. Of many taps, sums wait for themselves where they are
+ * few. */
 static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel)
 {
-    return strip_cost(kernel->outputs, 1) + (crowded(c, kernel) ? CROWDED_COST : 0);
+    const int64_t least = c->taps[0] * c->taps[1] > MANY_TAPS ? SUMS_AT_ONCE : 1;
+    return strip_cost(kernel->outputs, least) + (crowded(c, kernel) ? CROWDED_COST : 0);
 }
 
 /* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
@@ -80,7 +82,7 @@ static void choose_strips(const struct correlation *c, const struct strip_kernel
         highest = rank(k);
         const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t last = left ? cost_of(c, l) + 1 : 0, cost = strips * cost_of(c, k) + last;
+            const int64_t last = left ? cost_of(c, l) + (l != k) : 0, cost = strips * cost_of(c, k) + last;
             if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
                 best[0] = k;
                 best[1] = l;

@@ -279,12 +279,13 @@ static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64
 static void run_group(const struct gradient *d, int64_t vector, int64_t vectors, int64_t n, int64_t row, int64_t rows,
                       void *band, void *sums)
 {
-    const int64_t vl = d->kernels->vl, steps = ceil_div(rows, d->step);
-    for (int64_t i = 0; i < ceil_div(d->g->ow, d->cols) * steps; i++) {
-        const int64_t col = i / steps * d->cols, first = i % steps * d->step;
-        for (int64_t v = 0; v < vectors; v++) {
-            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row + first, min64(d->step, rows - first), col, band,
-                     at(sums, v * vector_taps(d) * vl, d->g->item));
+    const int64_t vl = d->kernels->vl;
+    for (int64_t col = 0; col < d->g->ow; col += d->cols) {
+        for (int64_t first = 0; first < rows; first += d->step) {
+            for (int64_t v = 0; v < vectors; v++) {
+                run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row + first, min64(d->step, rows - first), col,
+                         band, at(sums, v * vector_taps(d) * vl, d->g->item));
+            }
         }
     }
 }

@@ -55,7 +55,7 @@ static void choose_strips(const struct correlation *c, const struct group_strip_
         highest = rank(k);
         const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
         for (const struct group_strip_kernel *l = all; l->run; l++) {
-            const int64_t last = left ? strip_cost(l->outputs, SUMS_AT_ONCE) + 1 : 0;
+            const int64_t last = left ? strip_cost(l->outputs, SUMS_AT_ONCE) + (l != k) : 0;
             const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + last;
             if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
                 best[0] = k;
