@@ -33,7 +33,7 @@ struct depthwise {
 };
 
 /* Of the cost of strips: outputs; sums of a strip that a processor adds to at a time. */
-enum { CROWDED_COST = 2, MANY_TAPS = 49, SUMS_AT_ONCE = 8 };
+enum { CROWDED_COST = 2, MANY_TAPS = 49, SUMS_AT_ONCE = 7 };
 
 /* How special a kernel is: for so many taps, for many, for any. */
 static int rank(const struct strip_kernel *kernel) { return kernel->taps ? 2 : kernel->stride ? 1 : 0; }
