@@ -60,11 +60,11 @@ static bool crowded(const struct correlation *c, const struct strip_kernel *kern
     return min64(c->taps[0], c->x.h) * min64(reach(c, 1, kernel->outputs), c->x.w) >= WAYS * sets;
 }
 
-/* A strip whose pixels crowd the cache takes some outputs more. Of many taps, sums wait for themselves where they are
- * few. */
-static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel)
+/* A strip whose pixels crowd the cache takes some outputs more. Few sums wait for themselves; those of few taps, at the
+ * end of a row, while others are computed. */
+static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel, bool last)
 {
-    const int64_t least = c->taps[0] * c->taps[1] > MANY_TAPS ? SUMS_AT_ONCE : 1;
+    const int64_t least = last && c->taps[0] * c->taps[1] <= MANY_TAPS ? 1 : min64(SUMS_AT_ONCE, c->ow);
     return strip_cost(kernel->outputs, least) + (crowded(c, kernel) ? CROWDED_COST : 0);
 }
 
@@ -80,10 +80,13 @@ static void choose_strips(const struct correlation *c, const struct strip_kernel
         }
         least = rank(k) > highest ? INT64_MAX : least;
         highest = rank(k);
-        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
+        const int64_t left = c->ow % k->outputs, all_but_last = c->ow / k->outputs * cost_of(c, k, false);
         for (const struct strip_kernel *l = all; l->run; l++) {
-            const int64_t last = left ? cost_of(c, l) + (l != k) : 0, cost = strips * cost_of(c, k) + last;
-            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+            if (rank(l) != highest || l->outputs < left || l->outputs > c->ow || !strip_fits(l, c)) {
+                continue;
+            }
+            const int64_t cost = all_but_last + (left ? cost_of(c, l, true) + (l != k) : 0);
+            if (cost < least) {
                 best[0] = k;
                 best[1] = l;
                 least = cost;

@@ -15,6 +15,9 @@ enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
 /* Vectors that go over the same outputs one after the other; outputs of a strip that is worth going down. */
 enum { TOGETHER = 4, WIDE_STRIP = 7 };
 
+/* Where the first-level cache has room for more pixels than that, their distance does not count. */
+enum { CROWDED_PIXELS = 8 * WAYS };
+
 /* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
 enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
 
@@ -139,7 +142,8 @@ static bool pays_to_copy(const struct gradient *d)
     const struct geometry *g = d->g;
     const int64_t columns = min64(reach_of(g, 1, g->ow), g->w);
     const int64_t bytes = reach_of(g, 0, 1) * columns * d->kernels->vl * (int64_t)g->item;
-    return d->kernel->rows * columns > cached_pixels(g) && 2 * bytes <= BLOCK_BYTES;
+    const int64_t pixels = cached_pixels(g);
+    return pixels <= CROWDED_PIXELS && d->kernel->rows * columns > pixels && 2 * bytes <= BLOCK_BYTES;
 }
 
 /* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in

@@ -30,7 +30,7 @@ struct grouped {
 };
 
 /* Sums that a processor adds to at a time: the sums of a strip are long, and one of fewer outputs takes as long. */
-enum { SUMS_AT_ONCE = 8 };
+enum { SUMS_AT_ONCE = 6 };
 
 /* How special a kernel is: for neighbouring taps, for any. */
 static int rank(const struct group_strip_kernel *kernel) { return kernel->stride > 0; }

@@ -45,8 +45,8 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
     const int columns = (outputs - 1) * stride + taps;
     const struct NAME(lanes) lanes = NAME(lanes_of)(t->rest, t->times, repeated);
     const bool ahead = taps == 3 && t->ahead_rows > 0; /* more have enough to do while they wait */
-    /* A copy without tests pays where registers are short, or the sums few. */
-    const bool twice = rows * taps > 15 || (REGISTERS == 32 && taps == 3);
+    /* A copy without tests pays where registers are short, or the sums few; not for what is rare. */
+    const bool twice = !repeated && (rows * taps > 15 || (REGISTERS == 32 && taps == 3));
     NAME(vec) *sums = t->sums, acc[SUM_TAPS_MAX], g[STRIP_MAX];
     UNROLL for (int tap = 0; tap < rows * taps; tap++) {
         acc[tap] = sums[tap / taps * t->tap_cols + tap % taps];
@@ -88,9 +88,11 @@ INLINE void NAME(tap_sums_near)(const struct tap_sums *t, const int rows, const 
             }
         }
     }
-    UNROLL for (int tap = 0; tap < rows * taps; tap++) {
-        if (tap % taps >= t->skipped_taps) {
-            sums[tap / taps * t->tap_cols + tap % taps] = acc[tap];
+    UNROLL for (int tap = 0; tap < taps; tap++) {
+        if (tap >= t->skipped_taps) {
+            UNROLL for (int r = 0; r < rows; r++) {
+                sums[r * t->tap_cols + tap] = acc[r * taps + tap];
+            }
         }
     }
 }
@@ -221,8 +223,7 @@ static const struct tap_sums_kernel NAME(tap_sums)[] = {TAP_SUMS(TABLE_TAP_SUMS,
 
 /* The same with channels of x repeated. */
 #if defined(PERMUTE)
-#define REPEATING(S, A) \
-    S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 3, 2, 4) S(3, 5, 1, 7) S(3, 5, 1, 4) S(3, 7, 1, 7) A(9) A(4)
+#define REPEATING(S, A) S(3, 3, 1, 7) S(3, 3, 1, 4) S(3, 3, 2, 7) S(3, 5, 1, 7) S(3, 7, 1, 7) A(9) A(4)
 #else
 #define REPEATING(S, A)
 #endif

@@ -343,22 +343,21 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
 
 /* S(n, stride, outputs) for neighbouring taps, A(n, outputs) for any; T(n, taps) for so many, T(n, 0) for any. */
 #if REGISTERS == 32
-#define STRIPS(S, A, n) S(n, 1, 14) S(n, 1, 7) S(n, 2, 14) S(n, 2, 7) A(n, 14)
+#define STRIPS(S, n) S(n, 1, 14) S(n, 1, 7) S(n, 1, 4) S(n, 2, 14) S(n, 2, 7) S(n, 2, 4)
 #else
-#define STRIPS(S, A, n) S(n, 1, 10) S(n, 1, 7) S(n, 2, 10) S(n, 2, 7) A(n, 10)
+#define STRIPS(S, n) S(n, 1, 10) S(n, 1, 7) S(n, 1, 4) S(n, 2, 10) S(n, 2, 7) S(n, 2, 4)
 #endif
 /* Of groups as wide as the vector, whose functions are short, strips of more sizes. */
 #if REGISTERS == 32 && !defined(SMALL)
-#define WIDE_STRIPS(S, n) S(n, 1, 12) S(n, 1, 10) S(n, 1, 9) S(n, 1, 8)
+#define WIDE_STRIPS(S, A, n) S(n, 1, 12) S(n, 1, 10) S(n, 1, 9) S(n, 1, 8) A(n, 14)
 #else
-#define WIDE_STRIPS(S, n)
+#define WIDE_STRIPS(S, A, n)
 #endif
 #if defined(SMALL)
 #define ALL_STRIPS(S, A, n) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 0)
 #else
-#define ALL_STRIPS(S, A, n) \
-    STRIPS(S, A, n) S(n, 1, 4) S(n, 2, 4) A(n, 7) A(n, 4) A(n, 1)
+#define ALL_STRIPS(S, A, n) STRIPS(S, n) A(n, 7) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 3) T(n, 0)
 #endif
 #if LANES == 16
@@ -391,14 +390,14 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
         NAME(group_sums)(t, n, taps);                                                                            \
     }
 EACH(ALL_STRIPS, DEFINE_STRIP, DEFINE_ANY_STRIP)
-WIDE(WIDE_STRIPS, DEFINE_STRIP)
+WIDE(WIDE_STRIPS, DEFINE_STRIP, DEFINE_ANY_STRIP)
 EACH(SUMS, DEFINE_SUMS)
 
 #define TABLE_STRIP(n, stride, outputs) {n, stride, outputs, NAME(group_strip_##n##_##stride##_##outputs)},
 #define TABLE_ANY_STRIP(n, outputs) {n, 0, outputs, NAME(group_strip_any_##n##_##outputs)},
 #define TABLE_SUMS(n, taps) {n, taps, NAME(group_sums_##n##_##taps)},
 static const struct group_strip_kernel NAME(group_strips)[] = {
-    EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP) WIDE(WIDE_STRIPS, TABLE_STRIP){0}};
+    EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP) WIDE(WIDE_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP){0}};
 static const struct group_sums_kernel NAME(group_sums_kernels)[] = {EACH(SUMS, TABLE_SUMS){0}};
 
 #undef TABLE_SUMS
