@@ -5,49 +5,35 @@
  * the cache.
  *
  * Forward and the gradient of x are correlations (gemm.c puts them so). Zeros around x are not computed with; a kernel
- * with a value that zeros would not cancel goes another way. The gradient of the kernel is summed with the padding left
- * out as well: where grad_y has a NaN or an infinity, one shows in the sums, and the general algorithm computes them
- * again.
+ * with a value that zeros would not cancel goes another way.
  *
- * With several kernels for each channel (a multiplier) a band has every channel of x that often; in the gradient of x
- * the strips give a row of that many channels, which is summed up into x.
+ * With several kernels for each channel (a multiplier) the strips repeat every channel of x that often or, where the
+ * instruction set has no permutation for it, a band has them; in the gradient of x the strips give a row of that many
+ * channels, which is summed up into x.
  */
-#include <string.h>
-
 #include "gemm.h"
-
-/* Bytes that should stay in the first-level cache, of the smaller kind. */
-enum { CACHED_BYTES = 24 * 1024 };
-
-/* Addresses at a multiple of this distance fall on the same set of such a cache; lines that a set has. */
-enum { SETS_BYTES = 4096, WAYS = 12 };
-
-/* What an image of h x w has of a window. */
-static void clip(struct window *window, int64_t h, int64_t w)
-{
-    window->top = min64(max64(window->top, 0), h);
-    window->bottom = max64(min64(window->bottom, h), window->top);
-    window->left = min64(max64(window->left, 0), w);
-    window->right = max64(min64(window->right, w), window->left);
-}
 
 /* ---- Forward and gradient of x: the plan ------------------------------------------------------------------------- */
 
 struct depthwise {
     struct correlation c;
-    const struct strip_kernel *kernel;
+    const struct strip_kernel *kernel[2]; /* of the strips, and of the last one of a row */
     int64_t channels;           /* of the strips: of x or of y, the more */
     int64_t vectors;            /* of channels */
     int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
+    bool repeat;                /* x is copied with its channels as often as they have kernels: the strips do not */
     bool compact;               /* a chunk's channels of x are copied, without padding */
     bool ahead;                 /* rows of x are asked for before they are needed */
     int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
     int64_t row_elements;       /* of a lane: a row whose channels are summed up */
     void *packed, *bands, *sums;
 };
+
+/* Of the cost of strips: outputs; sums of a strip that a processor adds to at a time. */
+enum { CROWDED_COST = 2, MANY_TAPS = 49, SUMS_AT_ONCE = 7 };
 
 /* How special a kernel is: for so many taps, for many, for any. */
 static int rank(const struct strip_kernel *kernel) { return kernel->taps ? 2 : kernel->stride ? 1 : 0; }
@@ -58,32 +44,69 @@ static bool strip_fits(const struct strip_kernel *k, const struct correlation *c
     return rank(k) == 0 || (near && k->stride == c->stride[1] && (k->taps ? k->taps == c->taps[1] : many));
 }
 
-/* Of the most special kernels the one that computes the fewest columns of outputs; a last strip overlaps the one before.
- * A strip's own cost is about that of two outputs. */
-static const struct strip_kernel *choose_strip(const struct correlation *c)
+/* Whether strips find each channel as often as it has kernels; where they cannot, a copy has it that often. */
+static bool repeats(const struct correlation *c) { return c->k > 1 && c->kernels->repeating_strips->run; }
+
+static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
 {
-    const struct strip_kernel *best = NULL;
-    int64_t least = INT64_MAX;
-    for (const struct strip_kernel *k = c->kernels->strips; k->run; k++) {
-        const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
-        if (strip_fits(k, c) && k->outputs <= c->ow && cost < least && (!best || rank(k) >= rank(best))) {
-            best = k;
-            least = cost;
-        }
-    }
-    return best;
+    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
 }
 
-/* Parts that `count` vectors or strips can be cut into. Where the last one overlaps the one before, one part has them
- * both: two would write the same elements. */
+/* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
+ * they drive each other out of it: with 1024 channels they all fall on one. */
+static bool crowded(const struct correlation *c, const struct strip_kernel *kernel)
+{
+    const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
+    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, kernel->outputs), c->x.w) >= WAYS * sets;
+}
+
+/* A strip whose pixels crowd the cache takes some outputs more. Few sums wait for themselves; those of few taps, at the
+ * end of a row, while others are computed. */
+static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel, bool last)
+{
+    const int64_t least = last && c->taps[0] * c->taps[1] <= MANY_TAPS ? 1 : min64(SUMS_AT_ONCE, c->ow);
+    return strip_cost(kernel->outputs, least) + (crowded(c, kernel) ? CROWDED_COST : 0);
+}
+
+/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
+static void choose_strips(const struct correlation *c, const struct strip_kernel *best[2])
+{
+    const struct strip_kernel *all = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips;
+    int64_t least = INT64_MAX;
+    int highest = -1;
+    for (const struct strip_kernel *k = all; k->run; k++) {
+        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
+            continue;
+        }
+        least = rank(k) > highest ? INT64_MAX : least;
+        highest = rank(k);
+        const int64_t left = c->ow % k->outputs, all_but_last = c->ow / k->outputs * cost_of(c, k, false);
+        for (const struct strip_kernel *l = all; l->run; l++) {
+            if (rank(l) != highest || l->outputs < left || l->outputs > c->ow || !strip_fits(l, c)) {
+                continue;
+            }
+            const int64_t cost = all_but_last + (left ? cost_of(c, l, true) + (l != k) : 0);
+            if (cost < least) {
+                best[0] = k;
+                best[1] = l;
+                least = cost;
+            }
+        }
+    }
+}
+
+/* Parts that `count` vectors can be cut into. Where the last one overlaps the one before, one part has them both: two
+ * would write the same elements. */
 static int64_t limit_parts(int64_t count, int64_t parts, bool overlap)
 {
     return max64(min64(parts, overlap ? count / 2 : count), 1);
 }
 
-static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
+/* Strips of a row that parts can be cut between: a last one that overlaps the one before goes with it. */
+static int64_t strips_of(const struct depthwise *d)
 {
-    return (outputs - 1) * c->stride[axis] + (c->taps[axis] - 1) * c->dilation[axis] + 1;
+    const int64_t outputs = d->kernel[0]->outputs, left = d->c.ow % outputs;
+    return ceil_div(d->c.ow, outputs) - (left % d->kernel[1]->outputs != 0);
 }
 
 static struct window window_of(const struct correlation *c, int64_t row, int64_t rows)
@@ -104,7 +127,8 @@ static struct image all_channels(const struct correlation *c)
 static int64_t rows_of_band(const struct correlation *c, const struct image *image)
 {
     const struct window first = window_of(c, 0, 1);
-    const int64_t row_bytes = band_elements(image, &first) * c->k / reach(c, 0, 1) * (int64_t)image->item;
+    const int64_t times = repeats(c) ? 1 : c->k;
+    const int64_t row_bytes = band_elements(image, &first) * times / reach(c, 0, 1) * (int64_t)image->item;
     return min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
 }
 
@@ -113,23 +137,13 @@ static int64_t rows_of_band(const struct correlation *c, const struct image *ima
 static void fit_columns(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t outputs = d->kernel[0]->outputs, strips = strips_of(d);
     const int64_t columns = min64(min64(reach(c, 1, outputs), outputs * c->taps[1]), c->x.w);
     const int64_t rows = min64(c->taps[0], c->x.h); /* 0, as the columns, if all is padding */
     const int64_t bytes = max64(columns * rows, 1) * c->kernels->vl * (int64_t)c->x.item;
     const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
     d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)),
-                               c->ow % outputs != 0);
-}
-
-/* Whether the pixels that a strip reads, at their distance in memory, fall on so few sets of the first-level cache that
- * they drive each other out of it: with 1024 channels they all fall on one. */
-static bool crowded(const struct depthwise *d)
-{
-    const struct correlation *c = &d->c;
-    const int64_t pitch = c->x.pixel * (int64_t)c->x.item, sets = SETS_BYTES / min64(pitch & -pitch, SETS_BYTES);
-    return min64(c->taps[0], c->x.h) * min64(reach(c, 1, d->kernel->outputs), c->x.w) > WAYS * sets;
+    d->col_parts = min64(ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)), strips);
 }
 
 /* Vectors of a chunk whose channels are copied to where they lie side by side: as many as leave the copy several times the
@@ -139,8 +153,8 @@ static int64_t compact_vectors(const struct depthwise *d)
     const struct correlation *c = &d->c;
     const int64_t height = reach(c, 0, 1), rows = min64(3 * height, c->x.h), width = min64(reach(c, 1, c->ow), c->x.w);
     const int64_t row_bytes = max64(width, 1) * c->kernels->vl * (int64_t)c->x.item;
-    const bool near = c->dilation[0] == 1 && c->dilation[1] == 1;
-    return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(d)
+    const bool near = c->dilation[0] == 1 && c->dilation[1] == 1 && c->k == 1;
+    return near && 2 * height <= BLOCK_BYTES / row_bytes && crowded(c, d->kernel[0])
                ? max64(min64(BLOCK_BYTES / row_bytes / max64(rows, 1), 8), 2) : 0;
 }
 
@@ -156,17 +170,17 @@ static void fit_compact(struct depthwise *d, int64_t vectors)
     d->copy_elements = min64(reach(c, 0, d->rows), c->x.h) * row;
 }
 
-/* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: so they
- * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. */
+/* Images that come from memory are taken row by row, all channels, as they lie there, and asked for a row ahead: they
+ * come several times as fast as in chunks. The rows of x that are in use stay in the second-level cache. With a stride,
+ * which leaves less to do for each byte, it is down a few columns, a strip at least, for the first-level one. */
 static void fit_stream(struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t outputs = d->kernel->outputs, strips = ceil_div(c->ow, outputs);
+    const int64_t outputs = d->kernel[0]->outputs, strips = strips_of(d);
     const int64_t column = (reach(c, 0, 1) + c->stride[0]) * c->x.pixel * (int64_t)c->x.item;
-    const int64_t columns = 2 * BLOCK_BYTES / column - (reach(c, 1, 1) - 1);
+    const int64_t columns = (c->stride[1] > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / column - (reach(c, 1, 1) - 1);
     d->ahead = true;
-    d->col_parts = limit_parts(strips, ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)),
-                               c->ow % outputs != 0);
+    d->col_parts = min64(ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)), strips);
 }
 
 /* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
@@ -174,17 +188,20 @@ static void fit_stream(struct depthwise *d)
 static bool pays_to_stream(const struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
+    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w / c->k + c->oh * c->ow);
     return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
 }
 
-/* How the work is cut; the sums are the same. */
+/* How the work is cut; the sums are the same. With a stride, a copy of what comes from memory takes longer than it
+ * saves, unless all pixels fall on one or two sets of the cache. */
 static void fit(struct depthwise *d)
 {
+    const struct correlation *c = &d->c;
     const int64_t vectors = compact_vectors(d);
-    if (vectors) {
+    const bool stream = pays_to_stream(d), two_sets = c->x.pixel * (int64_t)c->x.item % (SETS_BYTES / 2) == 0;
+    if (vectors && !(stream && c->stride[1] > 1 && !two_sets)) {
         fit_compact(d, vectors);
-    } else if (pays_to_stream(d)) {
+    } else if (stream) {
         fit_stream(d);
     } else {
         fit_columns(d);
@@ -193,15 +210,16 @@ static void fit(struct depthwise *d)
 
 static struct depthwise plan(const struct correlation *c, int threads)
 {
-    struct depthwise d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->x.c * c->k, .chunks = 1,
-                          .col_parts = 1, .rows = c->oh};
+    struct depthwise d = {.c = *c, .channels = c->groups * c->x.c * c->k, .chunks = 1, .col_parts = 1, .rows = c->oh};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
     const bool within = inside(&image, &all);
+    choose_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
-    if (d.padded || c->k > 1) {
+    d.repeat = c->k > 1 && !repeats(c);
+    if (d.padded || d.repeat) {
         d.rows = rows_of_band(c, &image);
     } else if (c->x.c == 1) {
         fit(&d);
@@ -214,7 +232,7 @@ static struct depthwise plan(const struct correlation *c, int threads)
     d.rows = ceil_div(c->oh, d.row_blocks);
     const struct window first = window_of(c, 0, d.rows);
     d.copy_elements = d.padded ? band_elements(&image, &first) : d.copy_elements;
-    d.repeated_elements = c->k > 1 ? band_elements(&image, &first) * c->k : 0;
+    d.repeated_elements = d.repeat ? band_elements(&image, &first) * c->k : 0;
     d.row_elements = c->x.c > 1 ? c->ow * d.channels : 0;
     return d;
 }
@@ -284,19 +302,20 @@ static void run_row(const struct depthwise *d, const struct band *band, struct s
 {
     const struct correlation *c = &d->c;
     const size_t item = c->kernels->item;
-    const int64_t outputs = d->kernel->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
+    const int64_t outputs = d->kernel[0]->outputs, top = i * c->stride[0] + c->origin[0] - band->top;
     int64_t first, last;
     existing_taps(d, i, &first, &last);
     const int64_t ahead = look_ahead(d, band, top, top + first * c->dilation[0], strip);
     strip->rows = last - first;
     strip->kernel = at(d->packed, first * c->taps[1] * c->kernels->vl, item);
     for (int64_t done = begin; done < end; done += outputs) {
-        const int64_t col = min64(done, c->ow - outputs), left = col * c->stride[1] + c->origin[1];
+        const struct strip_kernel *kernel = c->ow - done < outputs ? d->kernel[1] : d->kernel[0];
+        const int64_t col = min64(done, c->ow - kernel->outputs), left = col * c->stride[1] + c->origin[1];
         strip->column = left - (d->padded ? band->left : 0);
         strip->x = at(band->base, (top + first * c->dilation[0]) * band->row + (left - band->left) * band->pixel, item);
         strip->ahead = at(strip->x, ahead, item);
         strip->y = at(y, col * strip->y_pixel, item);
-        d->kernel->run(strip);
+        kernel->run(strip);
     }
 }
 
@@ -337,11 +356,11 @@ static struct band band_of(const struct depthwise *d, int64_t n, int64_t row, in
     }
     struct band band = take_band(&image, n, &window, d->padded, copy);
     const int64_t width = window.right - window.left;
-    for (int64_t r = 0; r < window.bottom - window.top && c->k > 1; r++) {
+    for (int64_t r = 0; r < window.bottom - window.top && d->repeat; r++) {
         c->kernels->repeat_channels(width, d->channels, c->k, 0, at(band.base, r * band.row, image.item), band.pixel,
                                     at(repeated, r * width * d->channels, image.item));
     }
-    return c->k == 1 ? band : (struct band){.base = repeated, .top = window.top, .left = window.left,
+    return !d->repeat ? band : (struct band){.base = repeated, .top = window.top, .left = window.left,
                                             .row = width * d->channels, .pixel = d->channels};
 }
 
@@ -367,15 +386,15 @@ static void run_unit(void *data, int lane, int64_t i)
 {
     const struct depthwise *d = data;
     const struct correlation *c = &d->c;
-    const int64_t strips = ceil_div(c->ow, d->kernel->outputs), vl = c->kernels->vl;
+    const int64_t strips = strips_of(d), outputs = d->kernel[0]->outputs, vl = c->kernels->vl;
     const int64_t chunk = i % d->chunks, part = i / d->chunks % d->col_parts, block = i / d->chunks / d->col_parts;
     const int64_t row = block % d->row_blocks * d->rows, rows = min64(d->rows, c->oh - row), n = block / d->row_blocks;
-    const int64_t col = strips * part / d->col_parts * d->kernel->outputs;
-    const int64_t end = min64(strips * (part + 1) / d->col_parts * d->kernel->outputs, c->ow);
+    const int64_t col = strips * part / d->col_parts * outputs;
+    const int64_t end = part + 1 < d->col_parts ? strips * (part + 1) / d->col_parts * outputs : c->ow;
     const struct band band = band_of(d, n, row, rows, chunk, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
-        .channels = d->channels, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
+        .channels = d->channels, .times = c->k, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
         .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
         .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = d->row_elements ? NULL : c->bias,
         .y_pixel = d->row_elements ? d->channels : c->y_pixel,
@@ -418,301 +437,7 @@ static int64_t correlate_bytes(const struct correlation *c, int threads)
 }
 
 static const struct correlator correlator = {.correlate = depthwise_correlate, .bytes = correlate_bytes};
-
-/* ---- Gradient of the kernel -------------------------------------------------------------------------------------- */
-
-/* Work is cut into splits of the rows of all images, each with sums of its own, and vectors. Splits follow from the
- * shape. */
-enum { SPLITS_MAX = 8, SPLIT_PIXELS = 784 };
-
-/* What fit_gradient() counts as few vectors, and the blocks of outputs that they go over. */
-enum { FEW_VECTORS = 4, FEW_BYTES = 36 * 1024, BLOCK_ROWS = 3 };
-
-/* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
-enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
-
-struct gradient {
-    const struct geometry *g;
-    const struct kernels *kernels;
-    const struct tap_sums_kernel *kernel;
-    struct image x;
-    const void *grad_y;
-    int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
-    int64_t parts, part_taps;   /* parts of the kernel's taps: rows of them or, for any taps, so many at once */
-    int64_t group;              /* vectors that go over the same outputs one after the other */
-    int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
-    int64_t times;              /* kernels of a channel */
-    bool ahead;                 /* rows are asked for before they are needed */
-    bool padded;                /* x is copied with its padding */
-    int64_t copy_elements, repeated_elements; /* of a lane: such a copy; x with its channels repeated */
-    void *sums, *bands;         /* sums: [split][vector][tap][lane] */
-};
-
-static const struct tap_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
-{
-    const struct tap_sums_kernel *best = NULL;
-    double least = 0;
-    for (const struct tap_sums_kernel *k = kernels->tap_sums; k->run; k++) {
-        const bool near = k->taps == g->kw && k->stride == g->stride[1] && k->rows <= g->kh && g->dilation[1] == 1;
-        if (k->rows > 0 && (!near || k->outputs > g->ow)) {
-            continue;
-        }
-        /* In products of vectors: a strip of y is loaded for each part, an output at once for any taps. */
-        const double strips = (double)ceil_div(g->ow, k->outputs), parts = (double)ceil_div(g->kh, max64(k->rows, 1));
-        const double cost = k->rows ? strips * (k->outputs * g->kh * g->kw + parts * (2 * k->outputs + 8))
-                                    : (double)(g->ow * ceil_div(g->kh * g->kw, k->taps)) * (2 * k->taps + 2);
-        if (!best || cost < least) {
-            best = k;
-            least = cost;
-        }
-    }
-    return best;
-}
-
-static int64_t reach_of(const struct geometry *g, int axis, int64_t outputs)
-{
-    return (outputs - 1) * g->stride[axis] + ((axis ? g->kw : g->kh) - 1) * g->dilation[axis] + 1;
-}
-
-static struct window gradient_window(const struct geometry *g, int64_t row, int64_t rows)
-{
-    const int64_t top = row * g->stride[0] - g->pad[0][0], left = -g->pad[1][0];
-    return (struct window){top, top + reach_of(g, 0, rows), left, left + reach_of(g, 1, g->ow)};
-}
-
-/* Addresses of x that are no multiples of a cache line, as NumPy's, make every vector take two lines, which it has in
- * common with its neighbours: vectors that go over the same outputs one after the other should find them in a cache.
- * Few of them do in the first-level one, part of a row at a time; of many, two in the second-level one. Several parts of
- * the taps, which are more work, find their outputs in the first. What comes from memory is taken some rows at a time,
- * all channels, as it lies there, and asked for before. */
-static void fit_gradient(struct gradient *d)
-{
-    const struct geometry *g = d->g;
-    const int64_t outputs = d->kernel->outputs, vector_bytes = d->kernels->vl * (int64_t)g->item;
-    const int64_t x_columns = min64(reach_of(g, 1, g->ow), g->ow * g->kw);
-    const int64_t row_bytes = (x_columns * min64(g->stride[0], g->kh) + g->ow) * vector_bytes;
-    const bool simple = d->times == 1 && g->mode == CHANCONV_ZEROS && d->kernel->rows;
-    const bool few = simple && d->vectors <= FEW_VECTORS;
-    const bool far = simple && g->n * (g->h * g->w + g->oh * g->ow) * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
-    d->group = min64(d->vectors, d->parts > 1 ? 1 : 2);
-    d->rows = min64(max64((d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES) / (row_bytes * d->group), 1), g->oh);
-    d->cols = g->ow;
-    if (far && d->parts == 1) {
-        d->ahead = true;
-        d->rows = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
-    }
-    for (int64_t rows = min64(BLOCK_ROWS, g->oh); rows > 0 && few && d->parts == 1; rows--) {
-        const int64_t x_rows = (rows - 1) * g->stride[0] + g->kh, pixels = FEW_BYTES / (d->vectors * vector_bytes);
-        const int64_t cols = (pixels - x_rows * g->kw) / (rows + x_rows * g->stride[1]) / outputs * outputs;
-        if (cols >= outputs) {
-            d->group = d->vectors;
-            d->rows = rows;
-            d->cols = min64(cols, g->ow);
-            return;
-        }
-    }
-}
-
-static struct gradient plan_gradient(const struct geometry *g, int threads)
-{
-    const struct kernels *kernels = kernels_for(g->dtype);
-    struct gradient d = {
-        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
-        .times = g->kg,
-        .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
-              .image = g->x_image, .mode = g->mode, .item = g->item},
-        .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
-    };
-    const struct window all = gradient_window(g, 0, g->oh);
-    const bool near = d.kernel->rows > 0;
-    d.chunks = threads > 1 ? min64(d.vectors, ceil_div(4 * threads, d.splits)) : 1;
-    d.part_taps = near ? d.kernel->rows * g->kw : d.kernel->taps;
-    d.parts = near ? ceil_div(g->kh, d.kernel->rows) : ceil_div(g->kh * g->kw, d.kernel->taps);
-    fit_gradient(&d);
-    d.padded = g->mode != CHANCONV_ZEROS && !inside(&d.x, &all);
-    const struct window first = gradient_window(g, 0, d.rows);
-    d.copy_elements = d.padded ? band_elements(&d.x, &first) : 0;
-    d.repeated_elements = d.times > 1 ? band_elements(&d.x, &first) : 0;
-    return d;
-}
-
-static int64_t vector_taps(const struct gradient *d) { return d->g->kh * d->g->kw; }
-
-static int64_t sums_elements(const struct gradient *d)
-{
-    return d->splits * d->vectors * vector_taps(d) * d->kernels->vl;
-}
-
-static int64_t gradient_bytes(const struct gradient *d, int threads)
-{
-    const int64_t lane = d->copy_elements + d->repeated_elements;
-    return (sums_elements(d) + threads * lane) * (int64_t)d->g->item;
-}
-
-/* Part i of the taps. A last part that has fewer rows begins earlier and leaves out those that have had their turn. */
-static void run_part(const struct gradient *d, struct tap_sums sums, int64_t i)
-{
-    const struct geometry *g = d->g;
-    const int64_t vl = d->kernels->vl;
-    if (d->kernel->rows) {
-        const int64_t r = min64(i * d->kernel->rows, g->kh - d->kernel->rows);
-        sums.skipped = i * d->kernel->rows - r;
-        sums.row += r * g->dilation[0];
-        sums.x = at(sums.x, r * sums.x_row, g->item);
-        sums.sums = at(sums.sums, r * g->kw * vl, g->item);
-    } else {
-        sums.first_tap = i * d->part_taps;
-        sums.taps = min64(d->part_taps, vector_taps(d) - sums.first_tap);
-        sums.sums = at(sums.sums, sums.first_tap * vl, g->item);
-    }
-    d->kernel->run(&sums);
-}
-
-/* x for the vector of kernels that begins with `channel`: in place or copied and, with several kernels for a channel,
- * each channel that often. */
-static struct band vector_band(const struct gradient *d, int64_t channel, int64_t n, const struct window *window,
-                               char *buffer)
-{
-    const size_t item = d->g->item;
-    const int64_t vl = d->kernels->vl, first = channel / d->times, width = window->right - window->left;
-    char *repeated = at(buffer, d->copy_elements, item);
-    struct image x = d->x;
-    x.data = at(x.data, first, item);
-    x.c = (channel + vl - 1) / d->times - first + 1;
-    const struct band band = take_band(&x, n, window, d->padded, buffer);
-    for (int64_t r = 0; r < window->bottom - window->top && d->times > 1; r++) {
-        d->kernels->repeat_channels(width, vl, d->times, channel % d->times, at(band.base, r * band.row, item),
-                                    band.pixel, at(repeated, r * width * vl, item));
-    }
-    return d->times == 1 ? band : (struct band){.base = repeated, .top = window->top, .left = window->left,
-                                                .row = width * vl, .pixel = vl};
-}
-
-/* Adds what some outputs, of rows row .. row + rows - 1 of image n and from column col on, give to a vector's sums. */
-static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, int64_t col,
-                     void *band_buffer, void *sums)
-{
-    const struct geometry *g = d->g;
-    const bool padded = d->padded;
-    const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
-    struct window window = gradient_window(g, row, rows);
-    if (!padded) {
-        clip(&window, g->h, g->w);
-    }
-    const struct band band = vector_band(d, channel, n, &window, band_buffer);
-    struct tap_sums all = {
-        .rows = rows, .cols = min64(d->cols, g->ow - col),
-        .y = at(d->grad_y, n * g->y_image + row * g->y_row + col * g->y_pixel + channel, g->item),
-        .y_row = g->y_row, .y_pixel = g->y_pixel, .x_step = g->stride[0] * band.row, .x_row = g->dilation[0] * band.row,
-        .x = at(band.base, (top - band.top) * band.row + (left - band.left) * band.pixel, g->item),
-        .x_pixel = band.pixel, .row = padded ? 0 : top, .row_step = g->stride[0], .row_tap = g->dilation[0],
-        .height = padded ? window.bottom - window.top : g->h, .column = padded ? 0 : left,
-        .width = padded ? window.right - window.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
-        .tap_cols = g->kw, .sums = sums,
-    };
-    if (d->ahead && row + 2 * rows <= g->oh) {
-        const int64_t taps = reach_of(g, 0, 1);
-        all.ahead_rows = min64(g->stride[0], taps);
-        all.x_next = band.row;
-        all.x_ahead = (rows * g->stride[0] + taps - all.ahead_rows) * band.row;
-        all.y_ahead = rows * g->y_row;
-    }
-    for (int64_t i = 0; i < d->parts; i++) {
-        run_part(d, all, i);
-    }
-}
-
-/* A block of rows for some vectors, part of its columns after part. */
-static void run_group(const struct gradient *d, int64_t vector, int64_t vectors, int64_t n, int64_t row, int64_t rows,
-                      void *band, void *sums)
-{
-    const int64_t vl = d->kernels->vl;
-    for (int64_t col = 0; col < d->g->ow; col += d->cols) {
-        for (int64_t v = 0; v < vectors; v++) {
-            run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row, rows, col, band,
-                     at(sums, v * vector_taps(d) * vl, d->g->item));
-        }
-    }
-}
-
-/* Unit i: splits fastest, then chunks. All vectors of a chunk go over a block of rows while it is in the cache. */
-static void run_sums(void *data, int lane, int64_t i)
-{
-    const struct gradient *d = data;
-    const struct geometry *g = d->g;
-    const int64_t split = i % d->splits, chunk = i / d->splits, all = g->n * g->oh, end = all * (split + 1) / d->splits;
-    const int64_t first = d->vectors * chunk / d->chunks, vectors = d->vectors * (chunk + 1) / d->chunks - first;
-    const int64_t elements = vector_taps(d) * d->kernels->vl;
-    char *sums = at(d->sums, (split * d->vectors + first) * elements, g->item);
-    void *band = at(d->bands, lane * (d->copy_elements + d->repeated_elements), g->item);
-    memset(sums, 0, (size_t)(vectors * elements) * g->item);
-    for (int64_t row = all * split / d->splits; row < end;) {
-        const int64_t oh = row % g->oh, rows = min64(min64(d->rows, g->oh - oh), end - row);
-        for (int64_t v = 0; v < vectors; v += d->group) {
-            run_group(d, first + v, min64(d->group, vectors - v), row / g->oh, oh, rows, band,
-                      at(sums, v * elements, g->item));
-        }
-        row += rows;
-    }
-}
-
-/* Adds the splits up, in order, and writes the gradient. Returns whether all of it is finite. */
-static bool finish_sums(const struct gradient *d, void *grad_kernel)
-{
-    const struct geometry *g = d->g;
-    const int64_t vl = d->kernels->vl, elements = d->vectors * vector_taps(d) * vl;
-    for (int64_t split = 1; split < d->splits; split++) {
-        d->kernels->add(elements, at(d->sums, split * elements, g->item), d->sums);
-    }
-    for (int64_t i = 0; i < d->vectors * vector_taps(d); i++) {
-        const int64_t channel = min64(i / vector_taps(d) * vl, g->k - vl);
-        memcpy(at(grad_kernel, i % vector_taps(d) * g->k + channel, g->item), at(d->sums, i * vl, g->item),
-               (size_t)vl * g->item);
-    }
-    return d->kernels->finite(elements, d->sums);
-}
-
-static chanconv_status gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
-{
-    const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->k);
-    const int threads = worthwhile_threads(context, flops);
-    struct gradient d = plan_gradient(g, threads);
-    const size_t bytes = (size_t)gradient_bytes(&d, threads);
-    d.x.data = arrays->x;
-    d.grad_y = arrays->y;
-    d.sums = take_scratch(context, bytes);
-    if (!d.sums) {
-        return CHANCONV_NO_MEMORY;
-    }
-    d.bands = at(d.sums, sums_elements(&d), g->item);
-    run_units(context, threads, d.splits * d.chunks, run_sums, &d);
-    const bool finite = finish_sums(&d, arrays->out);
-    release_scratch(context, d.sums, bytes);
-    return finite ? CHANCONV_OK : kernel_gradient(context, g, arrays->y, arrays->x, arrays->out);
-}
-
 /* ---- The algorithm ----------------------------------------------------------------------------------------------- */
-
-/* Whether every output sees some of x in this axis: a NaN in grad_y then shows in the sums, whatever is left out. The
- * last output starts before the end of x; of those that start before x the first needs the most taps to reach it, and
- * where they meet it repeats itself after `step` of them. */
-static bool sees_x(const struct geometry *g, int axis)
-{
-    const int64_t outputs = axis ? g->ow : g->oh, taps = axis ? g->kw : g->kh, size = axis ? g->w : g->h;
-    const int64_t stride = g->stride[axis], step = g->dilation[axis], pad = g->pad[axis][0];
-    if ((outputs - 1) * stride - pad >= size) {
-        return false;
-    }
-    for (int64_t i = 0; i < min64(outputs, step) && i * stride < pad; i++) {
-        const int64_t before = pad - i * stride, tap = ceil_div(before, step);
-        if (tap >= taps || tap * step - before >= size) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool every_output_sees_x(const struct geometry *g) { return sees_x(g, 0) && sees_x(g, 1); }
 
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
@@ -735,7 +460,7 @@ static chanconv_status run(chanconv_context *context, const struct geometry *g, 
         return can_spread(g) ? spread_gradient(context, g, arrays) : gradient_of_x(context, g, arrays, &correlator);
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        return gradient(context, g, arrays);
+        return depthwise_gradient(context, g, arrays);
     }
     const struct correlation c = forward_correlation(g, arrays);
     const chanconv_status status = depthwise_correlate(context, &c);
@@ -746,17 +471,17 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
+    const struct strip_kernel *kernel[2];
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
     }
     if (pass == CHANCONV_GRAD_KERNEL) {
-        const struct gradient d = plan_gradient(g, plan->threads);
-        plan->tile[0] = (int32_t)d.part_taps;
-        plan->workspace_bytes = gradient_bytes(&d, plan->threads);
+        plan_depthwise_gradient(g, plan);
         return;
     }
-    plan->tile[0] = choose_strip(&c)->outputs;
+    choose_strips(&c, kernel);
+    plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                             : can_spread(g)          ? spread_gradient_bytes(g)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);

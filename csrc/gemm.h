@@ -23,6 +23,10 @@
  * where it decides the order of a sum, the bits must not depend on the machine's caches. */
 enum { BLOCK_BYTES = 256 * 1024 };
 
+/* Bytes that should stay in the first-level cache, of the smaller kind; addresses at a multiple of SETS_BYTES fall on the
+ * same set of such a cache, which has WAYS lines. */
+enum { CACHED_BYTES = 24 * 1024, SETS_BYTES = 4096, WAYS = 12 };
+
 /* Bytes of x and y from which on they are likely not to be in a cache of the core. Such work is cut otherwise; its sums
  * are the same. */
 enum { FAR_BYTES = 4 * 1024 * 1024 };
@@ -51,6 +55,15 @@ struct band {
 struct window {
     int64_t top, bottom, left, right;
 };
+
+/* What an image of h x w has of a window. */
+static inline void clip(struct window *window, int64_t h, int64_t w)
+{
+    window->top = min64(max64(window->top, 0), h);
+    window->bottom = max64(min64(window->bottom, h), window->top);
+    window->left = min64(max64(window->left, 0), w);
+    window->right = max64(min64(window->right, w), window->left);
+}
 
 /* Whether the window lies within x, so that its rows can be read in place. */
 bool inside(const struct image *image, const struct window *window);
@@ -179,7 +192,18 @@ int64_t prepared_gradient_of_x_bytes(const struct geometry *geometry, const stru
 void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, const struct correlator *by,
                            void *prepared);
 
-/* ---- Direct algorithms (depthwise.c) ---- */
+/* ---- Strips of a row of outputs (depthwise.c, grouped.c) ---- */
+
+/* What a strip takes: its outputs, at least so many, and about two more. One of another size, at the end of a row, takes one
+ * more; it may overlap the one before. */
+static inline int64_t strip_cost(int64_t outputs, int64_t least) { return max64(outputs, least) + 2; }
+
+/* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */
+
+chanconv_status depthwise_gradient(chanconv_context *context, const struct geometry *geometry, const struct arrays *arrays);
+
+/* Fills in tile[0] and workspace_bytes. */
+void plan_depthwise_gradient(const struct geometry *geometry, chanconv_plan *plan);
 
 /* Whether every output sees some of x: a NaN in grad_y then shows in a gradient of the kernel that leaves padding out. */
 bool every_output_sees_x(const struct geometry *geometry);

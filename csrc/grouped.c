@@ -17,34 +17,53 @@
 
 struct grouped {
     struct correlation c;
-    const struct group_strip_kernel *kernel;
+    const struct group_strip_kernel *kernel[2]; /* of the strips, and of the last one of a row */
     int64_t channels, vectors;  /* of all groups */
     int64_t chunks;             /* parts of the vectors */
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
     bool padded;                /* x is copied with its padding */
-    bool ahead;                 /* x is taken row by row, and the next one asked for */
+    bool by_rows;               /* x is taken row by row, not down its columns */
+    bool ahead;                 /* and the next one is asked for */
     int64_t copy_elements;      /* of a lane: such a copy */
     void *packed, *bands;
 };
 
-/* The kernel that computes the fewest columns of outputs; a last strip overlaps the one before. A strip's own cost is
- * about that of two outputs. */
-static const struct group_strip_kernel *choose_strip(const struct correlation *c)
+/* Sums that a processor adds to at a time: the sums of a strip are long, and one of fewer outputs takes as long. */
+enum { SUMS_AT_ONCE = 6 };
+
+/* How special a kernel is: for neighbouring taps, for any. */
+static int rank(const struct group_strip_kernel *kernel) { return kernel->stride > 0; }
+
+static bool strip_fits(const struct group_strip_kernel *k, const struct correlation *c)
 {
-    const bool near = c->dilation[1] == 1 || c->taps[1] == 1;
-    const struct group_strip_kernel *best = NULL;
+    const bool near = (c->dilation[1] == 1 && c->taps[1] <= GROUP_NEAR_MAX) || c->taps[1] == 1;
+    return k->channels == c->k && (k->stride == 0 || (near && k->stride == c->stride[1]));
+}
+
+/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
+static void choose_strips(const struct correlation *c, const struct group_strip_kernel *best[2])
+{
+    const struct group_strip_kernel *all = c->kernels->group_strips;
     int64_t least = INT64_MAX;
-    for (const struct group_strip_kernel *k = c->kernels->group_strips; k->run; k++) {
-        const bool fits = k->taps == 0 || (near && k->taps == c->taps[1] && k->stride == c->stride[1]);
-        const int64_t cost = ceil_div(c->ow, k->outputs) * (k->outputs + 2);
-        if (k->channels == c->k && fits && k->outputs <= c->ow && cost < least &&
-            (k->taps > 0 || !best || best->taps == 0)) {
-            best = k;
-            least = cost;
+    int highest = -1;
+    for (const struct group_strip_kernel *k = all; k->run; k++) {
+        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
+            continue;
+        }
+        least = rank(k) > highest ? INT64_MAX : least;
+        highest = rank(k);
+        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
+        for (const struct group_strip_kernel *l = all; l->run; l++) {
+            const int64_t last = left ? strip_cost(l->outputs, SUMS_AT_ONCE) + (l != k) : 0;
+            const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + last;
+            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
+                best[0] = k;
+                best[1] = l;
+                least = cost;
+            }
         }
     }
-    return best;
 }
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
@@ -73,21 +92,28 @@ static int64_t chunks_of(const struct grouped *d)
     return max64(d->channels % d->c.kernels->vl ? d->vectors / 2 : d->vectors, 1);
 }
 
-/* What comes from memory is taken row by row, as many channels as let the rows in use stay in the second-level cache. */
-static void fit_stream(struct grouped *d)
+/* Whether the images come from memory. */
+static bool is_far(const struct grouped *d)
 {
-    const struct correlation *c = &d->c;
+    const int64_t pixels = d->c.x.n * (d->c.x.h * d->c.x.w + d->c.oh * d->c.ow);
+    return pixels * d->channels * (int64_t)d->c.x.item > FAR_BYTES;
+}
+
+/* What comes from memory, or is read for one output alone, is taken row by row: parts of the channels that let the rows
+ * in use stay in the second-level cache. */
+static int64_t row_chunks(const struct correlation *c)
+{
     const int64_t row = c->x.w * c->x.pixel * (int64_t)c->x.item, rows = min64(reach(c, 0, 1) + c->stride[0], c->x.h);
-    d->ahead = true;
-    d->chunks = min64(d->chunks, ceil_div(rows * row, 3 * BLOCK_BYTES));
+    return ceil_div(rows * row, 3 * BLOCK_BYTES);
 }
 
 static struct grouped plan(const struct correlation *c, int threads)
 {
-    struct grouped d = {.c = *c, .kernel = choose_strip(c), .channels = c->groups * c->k, .rows = c->oh};
+    struct grouped d = {.c = *c, .channels = c->groups * c->k, .rows = c->oh};
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh), first = window_of(c, 0, 1);
     const bool within = inside(&image, &all);
+    choose_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -96,9 +122,10 @@ static struct grouped plan(const struct correlation *c, int threads)
         d.rows = min64(max64((BLOCK_BYTES / row_bytes - reach(c, 0, 1)) / c->stride[0], 1), c->oh);
     }
     d.chunks = d.padded ? 1 : chunks_of(&d);
-    const int64_t pixels = c->x.n * (c->x.h * c->x.w + c->oh * c->ow);
-    if (!d.padded && pixels * d.channels * (int64_t)c->x.item > FAR_BYTES) {
-        fit_stream(&d);
+    d.by_rows = !d.padded && (c->taps[0] == 1 || is_far(&d));
+    d.ahead = d.by_rows && is_far(&d);
+    if (d.by_rows) {
+        d.chunks = min64(d.chunks, row_chunks(c));
     }
     const int64_t units = c->x.n * d.chunks * ceil_div(c->oh, d.rows);
     if (threads > 1 && units < 4 * threads) {
@@ -159,13 +186,14 @@ static void existing_taps(const struct grouped *d, int64_t i, int64_t *first, in
     }
 }
 
-/* Asks for what the strip below, of output row i + 1, reads and this one does not. */
-static void look_ahead(const struct grouped *d, const struct band *band, int64_t i, int64_t col, int64_t channel)
+/* Asks for what the strip of `outputs` below, of output row i + 1, reads and this one does not. */
+static void look_ahead(const struct grouped *d, const struct band *band, int64_t i, int64_t col, int64_t outputs,
+                       int64_t channel)
 {
     const struct correlation *c = &d->c;
     const int64_t height = reach(c, 0, 1), top = i * c->stride[0] + c->origin[0] + max64(height, c->stride[0]);
     const int64_t left = max64(col * c->stride[1] + c->origin[1] + max64(reach(c, 1, 1) - c->stride[1], 0) / 2, 0);
-    const int64_t right = min64(left + d->kernel->outputs * c->stride[1], c->x.w);
+    const int64_t right = min64(left + outputs * c->stride[1], c->x.w);
     for (int64_t r = max64(top, 0); r < min64(top + min64(height, c->stride[0]), c->x.h); r++) {
         for (int64_t j = left; j < right; j++) {
             fetch_line(at(band->base, (r - band->top) * band->row + (j - band->left) * band->pixel + channel, c->x.item));
@@ -173,10 +201,20 @@ static void look_ahead(const struct grouped *d, const struct band *band, int64_t
     }
 }
 
-/* The strip at column `col` of output row i, for one vector of channels. */
-static void run_strip(const struct grouped *d, const struct band *band, int64_t vector, int64_t i, int64_t col, char *y)
+/* The kernel of the strip that begins at column `done`, and where it has to begin. */
+static const struct group_strip_kernel *strip_at(const struct grouped *d, int64_t done, int64_t *col)
+{
+    const struct group_strip_kernel *kernel = d->c.ow - done < d->kernel[0]->outputs ? d->kernel[1] : d->kernel[0];
+    *col = min64(done, d->c.ow - kernel->outputs);
+    return kernel;
+}
+
+/* The strip at column `done` of output row i, for one vector of channels. */
+static void run_strip(const struct grouped *d, const struct band *band, int64_t vector, int64_t i, int64_t done, char *y)
 {
     const struct correlation *c = &d->c;
+    int64_t col;
+    const struct group_strip_kernel *kernel = strip_at(d, done, &col);
     const size_t item = c->kernels->item;
     const int64_t top = i * c->stride[0] + c->origin[0] - band->top, left = col * c->stride[1] + c->origin[1];
     const int64_t channel = first_channel(d, vector);
@@ -192,18 +230,20 @@ static void run_strip(const struct grouped *d, const struct band *band, int64_t 
         .bias = c->bias ? at(c->bias, channel, item) : NULL,
         .y = at(y, i * c->y_row + col * c->y_pixel + channel, item), .y_pixel = c->y_pixel,
     };
-    d->kernel->run(&strip);
+    kernel->run(&strip);
 }
 
-/* Output row i of some vectors, while the next rows of x are asked for. */
+/* Output row i of some vectors. */
 static void run_row(const struct grouped *d, const struct band *band, int64_t vector, int64_t last, int64_t i, char *y)
 {
-    const int64_t outputs = d->kernel->outputs;
-    for (int64_t done = 0; done < d->c.ow; done += outputs) {
-        const int64_t col = min64(done, d->c.ow - outputs);
+    for (int64_t done = 0; done < d->c.ow; done += d->kernel[0]->outputs) {
+        int64_t col;
+        const int64_t outputs = strip_at(d, done, &col)->outputs;
         for (int64_t v = vector; v < last; v++) {
-            look_ahead(d, band, i, col, first_channel(d, v));
-            run_strip(d, band, v, i, col, y);
+            if (d->ahead) {
+                look_ahead(d, band, i, col, outputs, first_channel(d, v));
+            }
+            run_strip(d, band, v, i, done, y);
         }
     }
 }
@@ -223,13 +263,13 @@ static void run_unit(void *data, int lane, int64_t i)
     void *copy = at(d->bands, lane * d->copy_elements, image.item);
     const struct band band = take_band(&image, n, &window, d->padded, copy);
     char *y = at(c->y, n * c->y_image, image.item);
-    for (int64_t oh = row; oh < end && d->ahead; oh++) {
+    for (int64_t oh = row; oh < end && d->by_rows; oh++) {
         run_row(d, &band, vector, last, oh, y);
     }
-    for (int64_t v = vector; v < last && !d->ahead; v++) {
-        for (int64_t done = 0; done < c->ow; done += d->kernel->outputs) {
+    for (int64_t v = vector; v < last && !d->by_rows; v++) {
+        for (int64_t done = 0; done < c->ow; done += d->kernel[0]->outputs) {
             for (int64_t oh = row; oh < end; oh++) {
-                run_strip(d, &band, v, oh, min64(done, c->ow - d->kernel->outputs), y);
+                run_strip(d, &band, v, oh, done, y);
             }
         }
     }
@@ -281,7 +321,7 @@ enum { SPLITS_MAX = 8, UNITS_ENOUGH = 24, PIXELS_MAX = 1024 };
 struct gradient {
     const struct geometry *g;
     const struct kernels *kernels;
-    const struct group_sums_kernel *kernel;
+    const struct group_sums_kernel *kernel, *rest; /* of taps at once, and of those that are left of a row */
     struct image x;
     const void *grad_y;
     int64_t vectors, splits;
@@ -291,12 +331,13 @@ struct gradient {
     void *sums, *bands;         /* sums: [split][vector][tap][channel of x][lane] */
 };
 
-static const struct group_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels)
+/* The kernel for any taps, or for as many neighbours as it is for: of a row, three at a time, and any the rest. */
+static const struct group_sums_kernel *choose_sums(const struct geometry *g, const struct kernels *kernels, bool any)
 {
     const struct group_sums_kernel *best = NULL;
-    const bool near = g->stride[1] == 1 && g->dilation[1] == 1;
+    const bool near = g->stride[1] == 1 && g->dilation[1] == 1 && !any;
     for (const struct group_sums_kernel *k = kernels->group_sums; k->run; k++) {
-        if (k->channels == g->cg && (k->taps == 0 || (near && k->taps == g->kw)) && (!best || k->taps > best->taps)) {
+        if (k->channels == g->cg && (k->taps == 0 || (near && k->taps <= g->kw)) && (!best || k->taps > best->taps)) {
             best = k;
         }
     }
@@ -315,7 +356,8 @@ static struct gradient plan_gradient(const struct geometry *g)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
-        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
+        .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels, false),
+        .rest = choose_sums(g, kernels, true), .vectors = ceil_div(g->k, kernels->vl),
         .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
               .image = g->x_image, .mode = g->mode, .item = g->item},
         .rows = min64(max64(PIXELS_MAX / g->ow, 1), g->oh),
@@ -349,6 +391,24 @@ static void existing_rows(const struct gradient *d, int64_t r, int64_t *first, i
     }
 }
 
+/* A row of taps, in parts. */
+static void run_taps(const struct gradient *d, struct group_sums *part)
+{
+    const struct geometry *g = d->g;
+    const int64_t taps = d->kernel->taps;
+    int64_t left = g->kw;
+    for (; taps && left >= taps; left -= taps) {
+        d->kernel->run(part);
+        part->column += taps;
+        part->x = at(part->x, taps * part->x_pixel, g->item);
+        part->sums = at(part->sums, taps * g->cg * d->kernels->vl, g->item);
+    }
+    if (left > 0) {
+        part->taps = left;
+        d->rest->run(part);
+    }
+}
+
 /* Adds what rows row .. end - 1 of the outputs of image n give to the sums of row r of taps of a vector. */
 static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_t n, int64_t row, int64_t end,
                      void *band_buffer, void *sums)
@@ -363,7 +423,7 @@ static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_
     x.data = at(x.data, channel, g->item);
     const struct window read = gradient_window(g, r, row, end - row), whole = {0, g->h, 0, g->w};
     const struct band band = take_band(&x, n, d->padded ? &read : &whole, d->padded, band_buffer);
-    const struct group_sums all = {
+    struct group_sums part = {
         .rows = end - row, .cols = g->ow, .taps = g->kw,
         .y = at(d->grad_y, n * g->y_image + row * g->y_row + channel, g->item), .y_row = g->y_row,
         .y_pixel = g->y_pixel,
@@ -372,7 +432,7 @@ static void run_rows(const struct gradient *d, int64_t vector, int64_t r, int64_
         .width = d->padded ? read.right - read.left : g->w, .stride = g->stride[1], .dilation = g->dilation[1],
         .sums = sums,
     };
-    d->kernel->run(&all);
+    run_taps(d, &part);
 }
 
 /* Unit i: vectors fastest, then splits. All rows of taps go over a block of outputs while it is in the cache. */
@@ -435,7 +495,7 @@ static chanconv_status gradient(chanconv_context *context, const struct geometry
 static const char *decline(const struct geometry *g, chanconv_pass pass)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
-    if (g->cg != g->kg || !choose_sums(g, kernels)) {
+    if (g->cg != g->kg || !choose_sums(g, kernels, true)) {
         return "it convolves channels one by one, or in groups of 2, 4, 8 ... up to a vector";
     }
     if (g->k < kernels->vl) {
@@ -465,6 +525,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
 {
     const struct arrays none = {0};
     const struct correlation c = forward_correlation(g, &none);
+    const struct group_strip_kernel *kernel[2];
     plan->tile[1] = (int32_t)c.kernels->vl;
     if (g->n == 0) {
         return;
@@ -475,7 +536,8 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan->workspace_bytes = gradient_bytes(&d, plan->threads);
         return;
     }
-    plan->tile[0] = choose_strip(&c)->outputs;
+    choose_strips(&c, kernel);
+    plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);
 }

@@ -129,6 +129,7 @@ enum { DOT_COLUMNS = 4, DOT_SUMS = 24 }; /* of a tile of `dots` */
 struct strip {
     int64_t vector, vectors;    /* vectors to compute: vector .. vectors - 1 */
     int64_t channels;
+    int64_t times;              /* of functions that repeat channels: vectors of x have each so many times */
     int64_t rows, taps;
     int64_t column, width, stride, dilation;
     const void *x;
@@ -164,8 +165,10 @@ struct tap_sums {
     int64_t column, width, stride, dilation;
     int64_t ahead_rows;         /* of x, x_next apart, that will be read later, as will a row of y: they are asked for */
     int64_t x_ahead, x_next, y_ahead; /* the first of them from where x and y are */
-    int64_t skipped;            /* of functions for so many rows of taps: rows 0 .. skipped - 1 get nothing */
-    int64_t first_tap, taps, tap_cols;  /* of functions for any taps: taps first_tap .. of a kernel so many taps wide */
+    int64_t tap_cols;           /* of the kernel; sums lie as its taps do */
+    int64_t skipped, skipped_taps; /* of functions for neighbouring taps: so many rows, and taps of a row, get nothing */
+    int64_t first_tap, taps;    /* of functions for any taps: taps first_tap .. */
+    int64_t times, rest;        /* of functions that repeat channels: lane i takes channel (rest + i) / times of x */
     void *sums;
 };
 typedef void tap_sums_fn(const struct tap_sums *sums);
@@ -202,9 +205,10 @@ struct group_sums {
 };
 typedef void group_sums_fn(const struct group_sums *sums);
 
-/* Functions for so many channels; taps and stride as below; sums for taps other than 0 have stride 1. */
+/* Functions for so many channels. stride: of neighbouring taps, 0 for any stride and dilation. Sums of 0 taps: likewise;
+ * of so many taps, neighbours, stride 1. */
 struct group_strip_kernel {
-    int channels, taps, stride, outputs;
+    int channels, stride, outputs;
     group_strip_fn *run;
 };
 struct group_sums_kernel {
@@ -212,7 +216,7 @@ struct group_sums_kernel {
     group_sums_fn *run;
 };
 
-enum { GROUP_TAPS_MAX = 3 };
+enum { GROUP_TAPS_MAX = 3, GROUP_NEAR_MAX = 36 }; /* neighbouring taps at once, and in a row */
 
 /* The most outputs, taps in a row, and sums of any of these kernels. */
 enum { STRIP_MAX = 16, STRIP_TAPS_MAX = 7, LONG_TAPS_MAX = 48, SUM_TAPS_MAX = 21 };
@@ -371,6 +375,9 @@ struct kernels {
     /* Depthwise; each list ends with one that has no function. */
     const struct strip_kernel *strips, *spreads;
     const struct tap_sums_kernel *tap_sums;
+    /* Several kernels for a channel: the same of its channels repeated; empty where vectors have no permutation for it. */
+    const struct strip_kernel *repeating_strips;
+    const struct tap_sums_kernel *repeating_tap_sums;
     /* Groups of few channels: likewise. */
     const struct group_strip_kernel *group_strips;
     const struct group_sums_kernel *group_sums;

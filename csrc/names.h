@@ -38,6 +38,7 @@
 #define correlation_with_patches chanconv_correlation_with_patches_
 #define cpu_features chanconv_cpu_features_
 #define cpu_info chanconv_cpu_info_
+#define depthwise_gradient chanconv_depthwise_gradient_
 #define environment chanconv_environment_
 #define every_output_sees_x chanconv_every_output_sees_x_
 #define fail chanconv_fail_
@@ -87,6 +88,7 @@
 #define patches_bytes chanconv_patches_bytes_
 #define plan_columns chanconv_plan_columns_
 #define plan_correlation chanconv_plan_correlation_
+#define plan_depthwise_gradient chanconv_plan_depthwise_gradient_
 #define plane_correlator chanconv_plane_correlator_
 #define prefers_narrow chanconv_prefers_narrow_
 #define prefers_narrow_gradient chanconv_prefers_narrow_gradient_

@@ -43,10 +43,21 @@ STRIPS = [
     *(depthwise(1024, h=9, w=w, kw=5, padding=2, stride=s) for w, s in ((6, 1), (17, 1), (13, 2))),
     depthwise(512, n=2, h=40, w=30, kh=7, padding=(3, 1)),
     depthwise(128, n=2, h=12, w=300, kh=5, padding=(2, 1)),
+    # Gradients of kernels wider than the tiles of taps; of pixels far apart; of images that come from memory.
+    *(depthwise(17, h=10, w=19, kh=kh, kw=kw, padding="same") for kh in (1, 4, 9) for kw in (4, 6, 8, 9, 10, 13)),
+    *(depthwise(17, h=9, w=20, kh=kh, kw=kw, stride=2, padding=2) for kh, kw in ((4, 4), (3, 6), (7, 8), (5, 9))),
+    *(depthwise(1024, h=8, w=w, padding=1, stride=s) for w, s in ((6, 1), (7, 1), (17, 1), (13, 2), (30, 2))),
+    depthwise(512, h=9, w=13, kh=7, kw=7, padding=3),
+    depthwise(32, h=6, w=130, padding=1),
+    depthwise(250, h=113, w=110, stride=2, padding=1),
 ]
 
 MULTIPLIERS = [
-    *(depthwise(8, times, h=5, w=9, padding=1) for times in range(2, 10)),
+    *(depthwise(8, times, h=5, w=9, padding=1) for times in (*range(2, 10), 16, 17, 40)),
+    *(depthwise(c, times, h=4, w=w, padding=1) for c, times in ((9, 2), (5, 4)) for w in (3, 4, 5, 8, 11, 14, 18, 29)),
+    *(depthwise(9, 2, h=6, w=w, kh=2, kw=kw, padding=(0, 1)) for kw in (4, 5, 7, 9) for w in (9, 12, 19)),
+    *(depthwise(7, 3, h=7, w=17, kw=kw, stride=s, padding=(1, kw // 2)) for kw in (1, 2, 3, 5) for s in (2, 3)),
+    *(depthwise(7, 3, h=9, w=17, kh=kh, kw=3, dilation=d, padding="same") for kh in (1, 7) for d in (1, 2)),
     *(depthwise(c, 16, h=4, w=6, padding=(1, 0), stride=2) for c in (2, 3, 5)),
     depthwise(11, 3, h=6, w=20, kw=5, dilation=2, padding="same", padding_mode="replicate"),
     depthwise(33, 2, n=2, h=13, w=17, stride=(1, 2), padding=2, padding_mode="reflect"),
@@ -69,6 +80,11 @@ PLANES = [
 # Groups of up to a vector; 16 channels are as many as any vector has, 24 and 20 end within one.
 GROUPS = [
     *(grouped(n, 16 // n, h=3, w=w, padding=(0, 1)) for n in (2, 4, 8, 16) for w in (1, 3, 4, 6, 7, 9, 10, 14, 15)),
+    *(grouped(n, 16 // n, h=4, w=w, kh=2, kw=kw, padding=(0, min(kw - 1, 1)))
+      for n in (2, 8, 16) for kw in (1, 2, 4, 5, 7, 8) for w in (8, 11, 12, 20)),
+    *(grouped(n, 16 // n, h=4, w=21, kw=kw, stride=2, padding=(1, kw // 2)) for n in (2, 8, 16) for kw in (1, 4, 5)),
+    grouped(16, 1, h=2, w=50, kh=1, kw=37, padding=(0, 2)),
+    grouped(16, 1, h=2, w=80, kh=1, kw=36, stride=2, padding=(0, 1)),
     *(grouped(4, 5, h=3, w=w, stride=2, padding=(1, 2)) for w in (2, 5, 7, 8, 13, 14, 19, 20, 27, 28, 33)),
     *(grouped(size, 24 // size, h=5, w=17, kh=kh, kw=kw, dilation=d, padding=kw // 2)
       for size in (2, 4, 8) for kh, kw, d in ((1, 1, 1), (5, 4, 1), (3, 3, 2))),
@@ -225,4 +241,7 @@ def test_channels_of_a_larger_image_give_the_same_bits(first, end, isa, dtype):
     wide = np.zeros((*x.shape[:-1], 1024), dtype)
     wide[..., first:end] = x
     options = {"padding": 2, "groups": c, "algorithm": "direct"}
-    assert same_bits(chanconv.conv(wide[..., first:end], kernel, **options), chanconv.conv(x, kernel, **options))
+    y = chanconv.conv(x, kernel, **options)
+    assert same_bits(chanconv.conv(wide[..., first:end], kernel, **options), y)
+    gradients = (chanconv.conv_grad_kernel(y, image, kernel.shape, **options) for image in (wide[..., first:end], x))
+    assert same_bits(*gradients)

@@ -27,12 +27,8 @@
     case 8 * n + j: \
         return __builtin_shufflevector(v, v, SPREAD(n, j));
 
-INLINE NAME(vec) NAME(within_groups)(const REAL *x, const int n, const int64_t j)
+INLINE NAME(vec) NAME(within_groups)(NAME(vec) v, const int n, const int64_t j)
 {
-    if (n == NAME(VL)) {
-        return x[j] - (NAME(vec)){0};
-    }
-    const NAME(vec) v = *(const NAME(vec) *)x;
     switch (8 * n + j) {
         CASE(2, 0)
         CASE(2, 1)
@@ -50,6 +46,15 @@ INLINE NAME(vec) NAME(within_groups)(const REAL *x, const int n, const int64_t j
         CASE(8, 7)
     }
     __builtin_unreachable();
+}
+
+/* The same from where x has the vector: a group that fills it has one value for all lanes. */
+INLINE NAME(vec) NAME(load_channel)(const REAL *x, const int n, const int64_t j)
+{
+    if (n == NAME(VL)) {
+        return x[j] - (NAME(vec)){0};
+    }
+    return NAME(within_groups)(*(const NAME(vec) *)x, n, j);
 }
 
 #undef CASE
@@ -92,7 +97,7 @@ INLINE void NAME(group_row)(const REAL *x, int64_t x_pixel, const REAL *w, int64
     PIN_BITS(bits);
     UNROLL for (int p = 0; p < (outputs - 1) * stride + taps; p++, x += x_pixel) {
         if (__builtin_expect(bits >> p & 1, 1)) {
-            NAME(vec) value = NAME(within_groups)(x, n, j);
+            NAME(vec) value = NAME(load_channel)(x, n, j);
             PIN(value);
             PIN_BITS(x);
             UNROLL for (int s = 0; s < taps; s++) {
@@ -104,39 +109,91 @@ INLINE void NAME(group_row)(const REAL *x, int64_t x_pixel, const REAL *w, int64
     }
 }
 
-INLINE void NAME(group_strip)(const struct group_strip *t, const int n, const int taps, const int stride,
-                              const int outputs)
+/* One tap; bit i * gap tells whether output i has its column. Each is loaded once for all channels. */
+INLINE void NAME(group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc, const int n,
+                            const int gap, const int outputs)
 {
-    const uint64_t exists = NAME(existing)(t->column, (outputs - 1) * stride + taps, t->width);
+    NAME(vec) weight[NAME(VL)];
+    UNROLL for (int j = 0; j < n; j++) {
+        weight[j] = *(const NAME(vec) *)(w + j * NAME(VL));
+    }
+    PIN_BITS(bits);
+    UNROLL for (int i = 0; i < outputs; i++, x += step) {
+        if (__builtin_expect(bits >> (i * gap) & 1, 1)) {
+            NAME(vec) value = *(const NAME(vec) *)x;
+            PIN(value);
+            UNROLL for (int j = 0; j < n; j++) {
+                acc[i] += NAME(within_groups)(value, n, j) * weight[j];
+            }
+        }
+    }
+}
+
+/* The same for groups as wide as the vector, channel by channel. */
+INLINE void NAME(wide_group_tap)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc,
+                                 const int gap, const int outputs)
+{
+    for (int64_t j = 0; j < NAME(VL); j++) {
+        const NAME(vec) weight = *(const NAME(vec) *)(w + j * NAME(VL));
+        const REAL *value = x + j;
+        PIN_BITS(bits);
+        UNROLL for (int i = 0; i < outputs; i++, value += step) {
+            if (__builtin_expect(bits >> (i * gap) & 1, 1)) {
+                acc[i] += *value * weight;
+            }
+            PIN_BITS(value);
+        }
+    }
+}
+
+INLINE void NAME(group_tap_of)(const REAL *x, int64_t step, const REAL *w, uint64_t bits, NAME(vec) *acc, const int n,
+                               const int gap, const int outputs)
+{
+    if (n == NAME(VL)) {
+        NAME(wide_group_tap)(x, step, w, bits, acc, gap, outputs);
+    } else {
+        NAME(group_tap)(x, step, w, bits, acc, n, gap, outputs);
+    }
+}
+
+/* So many neighbouring taps as a row has at once, on all channels. */
+INLINE void NAME(group_taps)(const REAL *x, int64_t x_pixel, const REAL *w, uint64_t bits, NAME(vec) *acc, const int n,
+                             const int stride, const int outputs)
+{
+    const int64_t w_tap = n * NAME(VL);
+    if (n == NAME(VL)) {
+        for (int64_t j = 0; j < n; j++, w += NAME(VL)) {
+            NAME(group_row)(x, x_pixel, w, w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
+        }
+    } else {
+        UNROLL for (int j = 0; j < n; j++, w += NAME(VL)) {
+            NAME(group_row)(x, x_pixel, w, w_tap, j, bits, acc, n, GROUP_TAPS_MAX, stride, outputs);
+        }
+    }
+}
+
+/* Neighbouring taps, three at a time, then one by one. */
+INLINE void NAME(group_strip)(const struct group_strip *t, const int n, const int stride, const int outputs)
+{
+    const uint64_t exists = NAME(existing)(t->column, (outputs - 1) * stride + t->taps, t->width);
     const int64_t x_pixel = t->x_pixel, w_tap = n * NAME(VL);
-    const REAL *w = t->kernel, *x = t->x;
+    const REAL *w = t->kernel, *row = t->x;
     NAME(vec) acc[STRIP_MAX];
     NAME(begin_group_strip)(t, acc, outputs);
-    for (int64_t r = 0; r < t->rows; r++, x += t->x_row, w += taps * w_tap) {
-        if (n == NAME(VL)) {
-            for (int64_t j = 0; j < n; j++) {
-                NAME(group_row)(x, x_pixel, w + j * NAME(VL), w_tap, j, exists, acc, n, taps, stride, outputs);
-            }
-        } else {
-            UNROLL for (int j = 0; j < n; j++) {
-                NAME(group_row)(x, x_pixel, w + j * NAME(VL), w_tap, j, exists, acc, n, taps, stride, outputs);
-            }
+    for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
+        const REAL *x = row;
+        uint64_t bits = exists;
+        int64_t left = t->taps;
+        for (; left >= GROUP_TAPS_MAX; left -= GROUP_TAPS_MAX, bits >>= GROUP_TAPS_MAX) {
+            NAME(group_taps)(x, x_pixel, w, bits, acc, n, stride, outputs);
+            x += GROUP_TAPS_MAX * x_pixel;
+            w += GROUP_TAPS_MAX * w_tap;
+        }
+        for (; left > 0; left--, x += x_pixel, w += w_tap, bits >>= 1) {
+            NAME(group_tap_of)(x, stride * x_pixel, w, bits, acc, n, stride, outputs);
         }
     }
     NAME(end_group_strip)(t, acc, outputs);
-}
-
-/* One tap on channel j. */
-INLINE void NAME(group_tap)(const REAL *x, int64_t step, const REAL *w, int64_t j, uint64_t bits, NAME(vec) *acc,
-                            const int n, const int outputs)
-{
-    const NAME(vec) weight = *(const NAME(vec) *)w;
-    PIN_BITS(bits);
-    UNROLL for (int i = 0; i < outputs; i++, x += step) {
-        if (__builtin_expect(bits >> i & 1, 1)) {
-            acc[i] += NAME(within_groups)(x, n, j) * weight;
-        }
-    }
 }
 
 /* One bit for each of the outputs whose column exists. */
@@ -152,7 +209,6 @@ INLINE uint64_t NAME(existing_outputs)(int64_t column, int64_t stride, int64_t w
 /* Any taps, stride and dilation. */
 INLINE void NAME(any_group_strip)(const struct group_strip *t, const int n, const int outputs)
 {
-    const int64_t step = t->stride * t->x_pixel;
     const REAL *w = t->kernel, *row = t->x;
     NAME(vec) acc[STRIP_MAX];
     NAME(begin_group_strip)(t, acc, outputs);
@@ -160,15 +216,7 @@ INLINE void NAME(any_group_strip)(const struct group_strip *t, const int n, cons
         const REAL *x = row;
         for (int64_t s = 0; s < t->taps; s++, w += n * NAME(VL), x += t->dilation * t->x_pixel) {
             const uint64_t bits = NAME(existing_outputs)(t->column + s * t->dilation, t->stride, t->width, outputs);
-            if (n == NAME(VL)) {
-                for (int64_t j = 0; j < n; j++) {
-                    NAME(group_tap)(x, step, w + j * NAME(VL), j, bits, acc, n, outputs);
-                }
-            } else {
-                UNROLL for (int j = 0; j < n; j++) {
-                    NAME(group_tap)(x, step, w + j * NAME(VL), j, bits, acc, n, outputs);
-                }
-            }
+            NAME(group_tap_of)(x, t->stride * t->x_pixel, w, bits, acc, n, 1, outputs);
         }
     }
     NAME(end_group_strip)(t, acc, outputs);
@@ -206,7 +254,7 @@ INLINE void NAME(group_column)(const REAL *x, const REAL *y, int64_t y_pixel, in
         PIN(g[s]);
     }
     UNROLL for (int j = 0; j < block; j++) {
-        NAME(vec) value = NAME(within_groups)(x, n, first + j);
+        NAME(vec) value = NAME(load_channel)(x, n, first + j);
         PIN(value);
         UNROLL for (int s = 0; s < taps; s++) {
             acc[s][j] += value * g[s];
@@ -266,7 +314,7 @@ INLINE void NAME(any_group_sums_block)(const struct group_sums *t, int64_t first
                     if (col + u < high) {
                         const NAME(vec) g = *(const NAME(vec) *)(y + u * y_pixel);
                         UNROLL for (int j = 0; j < block; j++) {
-                            acc[u][j] += NAME(within_groups)(x + u * step, n, first + j) * g;
+                            acc[u][j] += NAME(load_channel)(x + u * step, n, first + j) * g;
                         }
                     }
                 }
@@ -293,34 +341,43 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
 
 /* ---- The lists --------------------------------------------------------------------------------------------------- */
 
-/* S(n, taps, stride, outputs) for neighbouring taps, A(n, outputs) for any; T(n, taps) and T(n, 0) likewise. */
+/* S(n, stride, outputs) for neighbouring taps, A(n, outputs) for any; T(n, taps) for so many, T(n, 0) for any. */
 #if REGISTERS == 32
-#define STRIPS(S, A, n) S(n, 3, 1, 14) S(n, 3, 1, 7) S(n, 3, 2, 14) S(n, 3, 2, 7) A(n, 14)
+#define STRIPS(S, n) S(n, 1, 14) S(n, 1, 7) S(n, 1, 4) S(n, 2, 14) S(n, 2, 7) S(n, 2, 4)
 #else
-#define STRIPS(S, A, n) S(n, 3, 1, 10) S(n, 3, 1, 7) S(n, 3, 2, 10) S(n, 3, 2, 7) A(n, 10)
+#define STRIPS(S, n) S(n, 1, 10) S(n, 1, 7) S(n, 1, 4) S(n, 2, 10) S(n, 2, 7) S(n, 2, 4)
+#endif
+/* Of groups as wide as the vector, whose functions are short, strips of more sizes. */
+#if REGISTERS == 32 && !defined(SMALL)
+#define WIDE_STRIPS(S, A, n) S(n, 1, 12) S(n, 1, 10) S(n, 1, 9) S(n, 1, 8) A(n, 14)
+#else
+#define WIDE_STRIPS(S, A, n)
 #endif
 #if defined(SMALL)
 #define ALL_STRIPS(S, A, n) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 0)
 #else
-#define ALL_STRIPS(S, A, n) \
-    STRIPS(S, A, n) S(n, 3, 1, 4) S(n, 3, 2, 4) A(n, 7) A(n, 4) A(n, 1)
+#define ALL_STRIPS(S, A, n) STRIPS(S, n) A(n, 7) A(n, 4) A(n, 1)
 #define SUMS(T, n) T(n, 3) T(n, 0)
 #endif
 #if LANES == 16
+#define WIDE(list, ...) list(__VA_ARGS__, 16)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4) list(__VA_ARGS__, 8) list(__VA_ARGS__, 16)
 #elif LANES == 8
+#define WIDE(list, ...) list(__VA_ARGS__, 8)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4) list(__VA_ARGS__, 8)
 #elif LANES == 4
+#define WIDE(list, ...) list(__VA_ARGS__, 4)
 #define EACH(list, ...) list(__VA_ARGS__, 2) list(__VA_ARGS__, 4)
 #else
+#define WIDE(list, ...) list(__VA_ARGS__, 2)
 #define EACH(list, ...) list(__VA_ARGS__, 2)
 #endif
 
-#define DEFINE_STRIP(n, taps, stride, outputs)                                                                   \
-    TARGET static void NAME(group_strip_##n##_##taps##_##stride##_##outputs)(const struct group_strip *t)        \
+#define DEFINE_STRIP(n, stride, outputs)                                                                         \
+    TARGET static void NAME(group_strip_##n##_##stride##_##outputs)(const struct group_strip *t)                 \
     {                                                                                                            \
-        NAME(group_strip)(t, n, taps, stride, outputs);                                                          \
+        NAME(group_strip)(t, n, stride, outputs);                                                                \
     }
 #define DEFINE_ANY_STRIP(n, outputs)                                                                             \
     TARGET static void NAME(group_strip_any_##n##_##outputs)(const struct group_strip *t)                        \
@@ -333,13 +390,14 @@ INLINE void NAME(group_sums)(const struct group_sums *t, const int n, const int 
         NAME(group_sums)(t, n, taps);                                                                            \
     }
 EACH(ALL_STRIPS, DEFINE_STRIP, DEFINE_ANY_STRIP)
+WIDE(WIDE_STRIPS, DEFINE_STRIP, DEFINE_ANY_STRIP)
 EACH(SUMS, DEFINE_SUMS)
 
-#define TABLE_STRIP(n, taps, stride, outputs) \
-    {n, taps, stride, outputs, NAME(group_strip_##n##_##taps##_##stride##_##outputs)},
-#define TABLE_ANY_STRIP(n, outputs) {n, 0, 0, outputs, NAME(group_strip_any_##n##_##outputs)},
+#define TABLE_STRIP(n, stride, outputs) {n, stride, outputs, NAME(group_strip_##n##_##stride##_##outputs)},
+#define TABLE_ANY_STRIP(n, outputs) {n, 0, outputs, NAME(group_strip_any_##n##_##outputs)},
 #define TABLE_SUMS(n, taps) {n, taps, NAME(group_sums_##n##_##taps)},
-static const struct group_strip_kernel NAME(group_strips)[] = {EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP){0}};
+static const struct group_strip_kernel NAME(group_strips)[] = {
+    EACH(ALL_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP) WIDE(WIDE_STRIPS, TABLE_STRIP, TABLE_ANY_STRIP){0}};
 static const struct group_sums_kernel NAME(group_sums_kernels)[] = {EACH(SUMS, TABLE_SUMS){0}};
 
 #undef TABLE_SUMS
@@ -349,6 +407,8 @@ static const struct group_sums_kernel NAME(group_sums_kernels)[] = {EACH(SUMS, T
 #undef DEFINE_ANY_STRIP
 #undef DEFINE_STRIP
 #undef EACH
+#undef WIDE
+#undef WIDE_STRIPS
 #undef SUMS
 #undef ALL_STRIPS
 #undef STRIPS

@@ -17,7 +17,9 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "gemm.h"
 #include "pack.h"
 #include "dot.h"
+#include "channels.h"
 #include "depthwise.h"
+#include "depthwise_gradient.h"
 #include "grouped.h"
 #include "plane.h"
 #include "activation.h"
@@ -46,6 +48,8 @@ static const struct kernels NAME(kernels) = {
     .strips = NAME(strips),
     .spreads = NAME(spreads),
     .tap_sums = NAME(tap_sums),
+    .repeating_strips = NAME(repeating_strips),
+    .repeating_tap_sums = NAME(repeating_tap_sums),
     .group_strips = NAME(group_strips),
     .group_sums = NAME(group_sums_kernels),
     .turn_groups = NAME(turn_groups),
