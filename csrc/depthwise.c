@@ -60,12 +60,13 @@ static bool crowded(const struct correlation *c, const struct strip_kernel *kern
     return min64(c->taps[0], c->x.h) * min64(reach(c, 1, kernel->outputs), c->x.w) >= WAYS * sets;
 }
 
-/* A strip whose pixels crowd the cache takes some outputs more. Few sums wait for themselves; those of few taps, at the
- * end of a row, while others are computed. */
+/* A strip whose pixels crowd the cache takes some outputs more, unless there are many taps. Few sums wait for themselves;
+ * those of few taps, at the end of a row, while others are computed. */
 static int64_t cost_of(const struct correlation *c, const struct strip_kernel *kernel, bool last)
 {
-    const int64_t least = last && c->taps[0] * c->taps[1] <= MANY_TAPS ? 1 : min64(SUMS_AT_ONCE, c->ow);
-    return strip_cost(kernel->outputs, least) + (crowded(c, kernel) ? CROWDED_COST : 0);
+    const bool many = c->taps[0] * c->taps[1] > MANY_TAPS;
+    const int64_t least = last && !many ? 1 : min64(SUMS_AT_ONCE, c->ow);
+    return strip_cost(kernel->outputs, least) + (!many && crowded(c, kernel) ? CROWDED_COST : 0);
 }
 
 /* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */

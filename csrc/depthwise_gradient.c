@@ -108,13 +108,13 @@ static int64_t cached_columns(const struct gradient *d)
 }
 
 /* What comes from memory is taken as it lies there, all channels of some outputs, and asked for before. With a stride,
- * which leaves less to do for each byte, row by row down some columns: the rows of x that two rows of outputs have in
- * common stay in the second-level cache. */
+ * which leaves less to do for each byte, and more than a few vectors, row by row down some columns: the rows of x that
+ * two rows of outputs have in common stay in the second-level cache. */
 static void fit_far(struct gradient *d)
 {
     const struct geometry *g = d->g;
     d->ahead = true;
-    if (g->stride[0] == 1) {
+    if (g->stride[0] == 1 || d->vectors <= TOGETHER) {
         d->rows = d->step = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
         d->cols = g->ow;
         return;
