@@ -108,13 +108,13 @@ static int64_t cached_columns(const struct gradient *d)
 }
 
 /* What comes from memory is taken as it lies there, all channels of some outputs, and asked for before. With a stride,
- * which leaves less to do for each byte, and more than a few vectors, row by row down some columns: the rows of x that
- * two rows of outputs have in common stay in the second-level cache. */
+ * which leaves less to do for each byte, row by row down some columns: the rows of x that two rows of outputs have in
+ * common stay in the second-level cache. */
 static void fit_far(struct gradient *d)
 {
     const struct geometry *g = d->g;
     d->ahead = true;
-    if (g->stride[0] == 1 || d->vectors <= TOGETHER) {
+    if (g->stride[0] == 1) {
         d->rows = d->step = min64(ceil_div(STREAM_PIXELS, g->ow), g->oh);
         d->cols = g->ow;
         return;
@@ -162,7 +162,8 @@ static void fit_gradient(struct gradient *d)
     const int64_t row_bytes = row_pixels * d->kernels->vl * (int64_t)g->item * d->group;
     const int64_t bytes = d->compact ? BLOCK_BYTES : d->parts > 1 ? CACHED_BYTES : 2 * BLOCK_BYTES;
     d->rows = d->step = min64(max64(bytes / row_bytes, 1), g->oh);
-    if (plain && near && d->parts == 1 && is_far(d)) {
+    /* With a stride, pixels of few vectors come fast enough as they are. */
+    if (plain && near && d->parts == 1 && is_far(d) && (g->stride[0] == 1 || d->vectors > TOGETHER)) {
         fit_far(d);
     }
 }
