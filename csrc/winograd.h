@@ -51,7 +51,7 @@ void fetch_tile_of_x(const struct grid *grid, const struct place *place);
 
 /* So many tiles before its transform: further off, others drive it out of the first-level cache again; spread over the
  * products, fetching delays these more than it saves. */
-enum { TILES_AHEAD = 4 };
+enum { TILES_AHEAD = 2 };
 
 /* Whether x and y, of so many channels in a group, are so large that they have to be fetched ahead. */
 bool come_from_memory(const struct grid *grid, int64_t channels_of_y, int64_t groups);
