@@ -287,7 +287,7 @@ chanconv\.__main__
 chanconv\.(activations|geometry|ops|threadpools)\..*
 chanconv\.layers\.conv\..*
 chanconv\.layers\.ArrayDict\.(clear|popitem)
-chanconv\._chanconv\.(AlongAxis|AxisKind|Convolution|Elementwise|Kind|PackedKernel)
+chanconv\._chanconv\.(AlongAxis|AxisKind|Calls|Convolution|Elementwise|KeptCall|Kind|PackedKernel)
 chanconv\._chanconv\.__(reduce|setstate).*
 chanconv\._chanconv.*__test__
 """
