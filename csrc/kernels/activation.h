@@ -228,25 +228,26 @@ INLINE VEC NAME(gelu_tanh_exponent)(VEC c, VEC *more)
     return c_high * factor_high;
 }
 
-INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c, const bool rough)
+/* Not roughly: where the derivative is about to cross zero, it is a small difference that this is a part of. */
+INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c)
 {
     VEC more;
     const VEC w = NAME(gelu_tanh_exponent)(c, &more);
-    return NAME(power_less)(-w, more, false, rough);
+    return NAME(power_less)(-w, more, false, false);
 }
 
 /* x (1 + tanh(w / 2)) / 2 = x s(w) */
 FORWARD(gelu_tanh)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
-    const struct NAME(power) p = NAME(gelu_tanh_decay)(c, false);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
 /* s(-w) (1 - c s(w) dw/dc) = e^-w (1 + e^-w - c dw/dc) / (1 + e^-w)^2, c dw/dc = k c + 3 m c^3 */
 BACKWARD(gelu_tanh)
 {
     const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END))), high = NAME(upper_half)(c);
-    const struct NAME(power) p = NAME(gelu_tanh_decay)(c, true);
+    const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
     const VEC e = NAME(value)(p), q = 1 / (1 + e);
     const VEC linear = (1 - NAME(GELU_TANH_SLOPE) * high) - NAME(GELU_TANH_SLOPE) * (c - high); /* 1 - k c */
     const VEC cubic = 3 * (NAME(GELU_TANH_CUBIC) + NAME(GELU_TANH_CUBIC_LOW)) * c * c * c + NAME(GELU_TANH_SLOPE_LOW) * c;
