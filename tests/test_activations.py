@@ -133,7 +133,7 @@ def points(dtype):
     rng = np.random.default_rng(7)
     tails = 120 if dtype == np.float32 else 800
     info = np.finfo(dtype)
-    kinks = np.array([0, 0.25, 0.5, 0.75, 1, 3, 6, 20, 0.6, 1.25, 0.7517915, 2], dtype)
+    kinks = np.array([0, 0.25, 0.5, 0.75, 1, 3, 6, 20, 0.6, 0.6397112, 1.25, 0.7517915, 2], dtype)
     special = np.array([info.tiny, info.smallest_subnormal, info.tiny / 3, info.eps, info.max, 1e20, 88.8, 104], dtype)
     scales = 2.0 ** rng.uniform(np.log2(float(info.smallest_subnormal)), 10, 60)
     around = [np.nextafter(kinks, np.array(end, dtype)) for end in (-np.inf, np.inf)]
