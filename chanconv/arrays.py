@@ -23,15 +23,9 @@ from chanconv import _chanconv, trace
 from chanconv._chanconv import new_array, reach
 
 
-def _numpy_c_api():
-    """The capsule with the table of NumPy's C API."""
-    try:
-        return import_module("numpy._core._multiarray_umath")._ARRAY_API
-    except ImportError:  # before NumPy 1.26
-        return import_module("numpy.core._multiarray_umath")._ARRAY_API
-
-
-_chanconv.use_numpy(np, _numpy_c_api())
+# Where NumPy has the table of its C API; before NumPy 2, and since.
+_numpy = import_module(("numpy._core" if hasattr(np, "_core") else "numpy.core") + "._multiarray_umath")
+_chanconv.use_numpy(np, _numpy._ARRAY_API)
 
 FLOAT16, FLOAT32, FLOAT64 = map(np.dtype, ("float16", "float32", "float64"))
 COMPUTED_IN = {FLOAT16: FLOAT32, FLOAT32: FLOAT32, FLOAT64: FLOAT64}

@@ -229,7 +229,7 @@ class Handler(ctypes.Structure):
 
 pointer = ctypes.pythonapi.PyCapsule_GetPointer
 pointer.argtypes, pointer.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_void_p
-table = ctypes.cast(pointer(arrays._numpy_c_api(), None), ctypes.POINTER(ctypes.c_void_p))
+table = ctypes.cast(pointer(arrays._numpy._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
 default = ctypes.cast(table[306], ctypes.POINTER(ctypes.py_object))[0]
 mine = Handler.from_buffer_copy(Handler.from_address(pointer(default, b"mem_handler")))
 mine.name = b"mine"

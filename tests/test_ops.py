@@ -644,13 +644,15 @@ def test_explain_speaks_of_its_own_arguments():
 
 TRACED = """
 import numpy as np, chanconv
-chanconv.conv(np.ones((8, 8, 3), np.float32), np.ones((3, 3, 3, 8), np.float32), activation="relu")
+for again in range(2):
+    chanconv.conv(np.ones((8, 8, 3), np.float32), np.ones((3, 3, 3, 8), np.float32), activation="relu")
+chanconv.activations.prelu(np.ones(4, np.float32), 0.5)
 chanconv.conv_backward(np.ones((6, 6, 8)), np.ones((8, 8, 3)), np.ones((3, 3, 3, 8)))
 chanconv.im2col(np.ones((8, 8, 3)), 3)
 """
 
 
-@pytest.mark.parametrize(("value", "lines"), [("1", 5), ("0", 0), ("", 0)])
+@pytest.mark.parametrize(("value", "lines"), [("1", 7), ("0", 0), ("", 0)])
 def test_verbose_is_a_line_per_call(value, lines, monkeypatch):
     monkeypatch.setenv("CHANCONV_VERBOSE", value)
     done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, check=True)
@@ -659,7 +661,7 @@ def test_verbose_is_a_line_per_call(value, lines, monkeypatch):
     if lines:
         for part in ("conv_forward float32", "x (1, 8, 8, 3)", "kernel (3, 3, 3, 8)", "threads", " us", "GFLOP/s"):
             assert part in report[0]
-        operations = ["conv_forward", "conv_grad_x", "conv_grad_kernel", "conv_grad_bias", "im2col"]
+        operations = ["conv_forward"] * 2 + ["prelu_forward", "conv_grad_x", "conv_grad_kernel", "conv_grad_bias", "im2col"]
         assert [line.split()[1] for line in report] == operations
 
 
