@@ -69,31 +69,20 @@ static int64_t cost_of(const struct correlation *c, const struct strip_kernel *k
     return strip_cost(kernel->outputs, least) + (!many && crowded(c, kernel) ? CROWDED_COST : 0);
 }
 
-/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
-static void choose_strips(const struct correlation *c, const struct strip_kernel *best[2])
+static void find_strips(const struct correlation *c, const struct strip_kernel *best[2])
 {
-    const struct strip_kernel *all = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips;
-    int64_t least = INT64_MAX;
-    int highest = -1;
-    for (const struct strip_kernel *k = all; k->run; k++) {
-        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
-            continue;
-        }
-        least = rank(k) > highest ? INT64_MAX : least;
-        highest = rank(k);
-        const int64_t left = c->ow % k->outputs, all_but_last = c->ow / k->outputs * cost_of(c, k, false);
-        for (const struct strip_kernel *l = all; l->run; l++) {
-            if (rank(l) != highest || l->outputs < left || l->outputs > c->ow || !strip_fits(l, c)) {
-                continue;
-            }
-            const int64_t cost = all_but_last + (left ? cost_of(c, l, true) + (l != k) : 0);
-            if (cost < least) {
-                best[0] = k;
-                best[1] = l;
-                least = cost;
-            }
+    struct strip_options options = {.row = c->ow};
+    const void *chosen[2];
+    for (const struct strip_kernel *k = repeats(c) ? c->kernels->repeating_strips : c->kernels->strips; k->run; k++) {
+        if (strip_fits(k, c)) {
+            add_strip_option(&options, (struct strip_option){.kernel = k, .rank = rank(k), .outputs = k->outputs,
+                                                             .cost = cost_of(c, k, false),
+                                                             .last_cost = cost_of(c, k, true)});
         }
     }
+    choose_strips(&options, chosen);
+    best[0] = chosen[0];
+    best[1] = chosen[1];
 }
 
 /* Parts that `count` vectors can be cut into. Where the last one overlaps the one before, one part has them both: two
@@ -215,7 +204,7 @@ static struct depthwise plan(const struct correlation *c, int threads)
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh);
     const bool within = inside(&image, &all);
-    choose_strips(c, d.kernel);
+    find_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -481,7 +470,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan_depthwise_gradient(g, plan);
         return;
     }
-    choose_strips(&c, kernel);
+    find_strips(&c, kernel);
     plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                             : can_spread(g)          ? spread_gradient_bytes(g)

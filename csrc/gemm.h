@@ -192,11 +192,33 @@ int64_t prepared_gradient_of_x_bytes(const struct geometry *geometry, const stru
 void prepare_gradient_of_x(const struct geometry *geometry, const void *kernel, const struct correlator *by,
                            void *prepared);
 
-/* ---- Strips of a row of outputs (depthwise.c, grouped.c) ---- */
+/* ---- Strips of a row of outputs (strips.c) ---- */
+
+/* A kernel that could compute the strips of a row: how special it is for the convolution, its outputs, and what a strip
+ * takes, or the last one of a row. */
+struct strip_option {
+    const void *kernel;
+    int rank, outputs;
+    int64_t cost, last_cost;
+};
+
+enum { STRIP_OPTIONS_MAX = 32 };
+
+/* Those that fit a row of so many outputs, of the highest rank there is. */
+struct strip_options {
+    int64_t row;
+    int count;
+    struct strip_option option[STRIP_OPTIONS_MAX];
+};
 
 /* What a strip takes: its outputs, at least so many, and about two more. One of another size, at the end of a row, takes one
- * more; it may overlap the one before. */
+ * more. */
 static inline int64_t strip_cost(int64_t outputs, int64_t least) { return max64(outputs, least) + 2; }
+
+void add_strip_option(struct strip_options *options, struct strip_option option);
+
+/* Of them the two that cost least: of the strips, and of the last one of a row. */
+void choose_strips(const struct strip_options *options, const void *best[2]);
 
 /* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */
 

@@ -41,29 +41,20 @@ static bool strip_fits(const struct group_strip_kernel *k, const struct correlat
     return k->channels == c->k && (k->stride == 0 || (near && k->stride == c->stride[1]));
 }
 
-/* Of the most special kernels the two, of the strips and of the last one of a row, that cost least. */
-static void choose_strips(const struct correlation *c, const struct group_strip_kernel *best[2])
+static void find_strips(const struct correlation *c, const struct group_strip_kernel *best[2])
 {
-    const struct group_strip_kernel *all = c->kernels->group_strips;
-    int64_t least = INT64_MAX;
-    int highest = -1;
-    for (const struct group_strip_kernel *k = all; k->run; k++) {
-        if (rank(k) < highest || k->outputs > c->ow || !strip_fits(k, c)) {
-            continue;
-        }
-        least = rank(k) > highest ? INT64_MAX : least;
-        highest = rank(k);
-        const int64_t strips = c->ow / k->outputs, left = c->ow % k->outputs;
-        for (const struct group_strip_kernel *l = all; l->run; l++) {
-            const int64_t last = left ? strip_cost(l->outputs, SUMS_AT_ONCE) + (l != k) : 0;
-            const int64_t cost = strips * strip_cost(k->outputs, SUMS_AT_ONCE) + last;
-            if (rank(l) == highest && l->outputs >= left && l->outputs <= c->ow && cost < least && strip_fits(l, c)) {
-                best[0] = k;
-                best[1] = l;
-                least = cost;
-            }
+    struct strip_options options = {.row = c->ow};
+    const void *chosen[2];
+    for (const struct group_strip_kernel *k = c->kernels->group_strips; k->run; k++) {
+        if (strip_fits(k, c)) {
+            const int64_t cost = strip_cost(k->outputs, SUMS_AT_ONCE);
+            add_strip_option(&options, (struct strip_option){.kernel = k, .rank = rank(k), .outputs = k->outputs,
+                                                             .cost = cost, .last_cost = cost});
         }
     }
+    choose_strips(&options, chosen);
+    best[0] = chosen[0];
+    best[1] = chosen[1];
 }
 
 static int64_t reach(const struct correlation *c, int axis, int64_t outputs)
@@ -113,7 +104,7 @@ static struct grouped plan(const struct correlation *c, int threads)
     const struct image image = all_channels(c);
     const struct window all = window_of(c, 0, c->oh), first = window_of(c, 0, 1);
     const bool within = inside(&image, &all);
-    choose_strips(c, d.kernel);
+    find_strips(c, d.kernel);
     d.vectors = ceil_div(d.channels, c->kernels->vl);
     d.clip = c->x.mode == CHANCONV_ZEROS && !within;
     d.padded = c->x.mode != CHANCONV_ZEROS && !within;
@@ -536,7 +527,7 @@ static void plan_pass(const struct geometry *g, chanconv_pass pass, chanconv_pla
         plan->workspace_bytes = gradient_bytes(&d, plan->threads);
         return;
     }
-    choose_strips(&c, kernel);
+    find_strips(&c, kernel);
     plan->tile[0] = kernel[0]->outputs;
     plan->workspace_bytes = pass == CHANCONV_FORWARD ? correlate_bytes(&c, plan->threads)
                                                      : gradient_of_x_bytes(g, plan->threads, &correlator);

@@ -11,6 +11,7 @@
 
 #define activate_row chanconv_activate_row_
 #define activate_rows chanconv_activate_rows_
+#define add_strip_option chanconv_add_strip_option_
 #define admit chanconv_admit_
 #define algorithm_depthwise chanconv_algorithm_depthwise_
 #define algorithm_fft chanconv_algorithm_fft_
@@ -27,6 +28,7 @@
 #define cgroup_limit chanconv_cgroup_limit_
 #define check_activation chanconv_check_activation_
 #define choose_algorithm chanconv_choose_algorithm_
+#define choose_strips chanconv_choose_strips_
 #define come_from_memory chanconv_come_from_memory_
 #define context_threads chanconv_context_threads_
 #define correlate chanconv_correlate_
