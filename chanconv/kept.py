@@ -15,6 +15,12 @@ _PASSES = {
     "grad_x": (by_dtype(_chanconv.conv_transpose), by_dtype(_chanconv.conv_transpose_packed)),
 }
 
+# Calls of each that may come again: where packing gains nothing.
+CALLS = {
+    "forward": _chanconv.Calls("forward", unpacked=True),
+    "grad_x": _chanconv.Calls("transpose", unpacked=True),
+}
+
 
 class KeptKernel:
     """A pass that keeps its kernel, indexed by dtype like the tables of `chanconv.arrays.by_dtype`.
@@ -27,11 +33,17 @@ class KeptKernel:
     ----------
     what : {"forward", "grad_x"}
         The pass; "grad_x" is the transposed convolution.
+
+    Attributes
+    ----------
+    calls : chanconv._chanconv.Calls
+        Calls with kernels as they are, which all layers share.
     """
 
     def __init__(self, what):
         self._what = what
         self._packed = None
+        self.calls = CALLS[what]
 
     def __reduce__(self):
         return KeptKernel, (self._what,)

@@ -21,12 +21,8 @@ from chanconv.config import strict
 from chanconv.explanation import Explanation
 from chanconv.geometry import IMAGES, PLANES
 
-_FORWARD = by_dtype(_chanconv.conv_forward)
-_GRAD_X = by_dtype(_chanconv.conv_grad_x)
-_GRAD_KERNEL = by_dtype(_chanconv.conv_grad_kernel)
 _GRAD_KERNEL_PER_SAMPLE = by_dtype(_chanconv.conv_grad_kernel_per_sample)
 _GRAD_BIAS = by_dtype(_chanconv.conv_grad_bias)
-_TRANSPOSE = by_dtype(_chanconv.conv_transpose)
 _IM2COL = by_dtype(_chanconv.im2col)
 _COL2IM = by_dtype(_chanconv.col2im)
 
@@ -77,16 +73,23 @@ def _x_kernel_bias(x, kernel, bias):
     return dtype, *arrays
 
 
-def _biased(passes, problem, shape, dtype, x, kernel, bias, activation, out):
+def _as_key(activation):
+    if activation is None or type(activation) is str:
+        return activation
+    fused, after = _activation(activation)
+    return fused or after
+
+
+def _biased(by, key, problem, shape, dtype, x, kernel, bias, activation, out):
     """A pass with bias and activation; one that the pass does not know is applied to its result."""
-    fused, after = activation
+    fused, after = _activation(activation)
     if bias is not None:
         problem.check_bias(bias.shape)
     arrays = (x, kernel, bias)
-    computed = COMPUTED_IN[dtype]
     if after is None:
-        return deliver(passes[computed], problem.convolution, shape, dtype, arrays, out, fused)
-    y = after.forward(deliver(passes[computed], problem.convolution, shape, computed, arrays))
+        return _run(by, key, dtype, problem.convolution, shape, arrays, out, fused)
+    computed = COMPUTED_IN[dtype]
+    y = after.forward(deliver(by[computed], problem.convolution, shape, computed, arrays))
     if out is None:
         return y.astype(dtype, copy=False)
     check_out(out, y.shape, dtype)
@@ -106,60 +109,58 @@ def _named(names, find, *arguments):
         raise ValueError(f"{names.get(argument, (argument,))[0]}: {text} ({values})") from None
 
 
-# ---- Calls that come again ------------------------------------------------------------------------------------------
-
-# For ordinary arrays all but the values follows from shapes, dtype and options. What a call with these did is kept for the
-# next one: that costs one to two microseconds less, which is half of a small convolution.
-_FORWARD_CALLS, _TRANSPOSE_CALLS = _chanconv.Calls("forward"), _chanconv.Calls("transpose")
-_GRAD_X_CALLS, _GRAD_KERNEL_CALLS = _chanconv.Calls("grad_x"), _chanconv.Calls("grad_kernel")
-# Of layers, which keep packed kernels: where these gain nothing.
-_UNPACKED_CALLS, _UNPACKED_TRANSPOSE_CALLS = _chanconv.Calls("forward"), _chanconv.Calls("transpose")
+# ---- Passes, and calls that come again ------------------------------------------------------------------------------
 
 
-def _as_key(activation):
-    if activation is None or type(activation) is str:
-        return activation
-    fused, after = _activation(activation)
-    return fused or after
+class _Pass:
+    """A pass of the C library: its functions, indexed by dtype, and calls of it that may come again.
+
+    For ordinary arrays all but the values follows from shapes, dtype and options. What a call with these did is kept for
+    the next one: that costs one to two microseconds less, which is half of a small convolution.
+    """
+
+    def __init__(self, what, function):
+        self._functions = by_dtype(function)
+        self.calls = _chanconv.Calls(what)
+
+    def __getitem__(self, dtype):
+        return self._functions[dtype]
 
 
-def _keep(calls, key, dtype, arrays, convolution, shape, activation=None):
-    """Keeps a call that has succeeded. Not where arrays are converted, nor where a line is to be written for each call."""
+_FORWARD = _Pass("forward", _chanconv.conv_forward)
+_GRAD_X = _Pass("grad_x", _chanconv.conv_grad_x)
+_GRAD_KERNEL = _Pass("grad_kernel", _chanconv.conv_grad_kernel)
+_TRANSPOSE = _Pass("transpose", _chanconv.conv_transpose)
+
+
+def _run(by, key, dtype, convolution, shape, arrays, out=None, *options):
+    """Runs a pass, a `_Pass` or a layer's `KeptKernel`, and keeps the call under `key`.
+
+    Not where arrays are converted, nor where a line is to be written for each call.
+    """
+    result = deliver(by[COMPUTED_IN[dtype]], convolution, shape, dtype, arrays, out, *options)
     if arrays[0].dtype is dtype is COMPUTED_IN[dtype] and not trace.ENABLED:
-        calls.keep(key, *arrays, convolution, shape, activation)
+        by.calls.keep(key, convolution, shape, arrays, *options)
+    return result
 
 
-def _grad_x(key, dtype, problem, grad_output, kernel, out=None):
-    """The gradient of x, which is kept under `key`."""
-    convolution, shape = problem.convolution, problem.x_shape
-    grad_x = deliver(_GRAD_X[COMPUTED_IN[dtype]], convolution, shape, dtype, (grad_output, kernel), out)
-    _keep(_GRAD_X_CALLS, key, dtype, (grad_output, kernel, None), convolution, shape)
-    return grad_x
-
-
-def _grad_kernel(key, dtype, problem, grad_output, x, out=None):
-    """The gradient of the kernel, which is kept under `key`."""
-    convolution, shape = problem.convolution, problem.kernel_shape
-    grad_kernel = deliver(_GRAD_KERNEL[COMPUTED_IN[dtype]], convolution, shape, dtype, (grad_output, x), out)
-    _keep(_GRAD_KERNEL_CALLS, key, dtype, (grad_output, x, None), convolution, shape)
-    return grad_kernel
+def _gradient(by, given, dtype, convolution, shape, arrays):
+    """A gradient of `shape`, from arrays of which one may be of another type than their common one."""
+    key = given, strict(), shape
+    known = by.calls.again(key, *arrays) if arrays[0].dtype is dtype else None
+    return _run(by, key, dtype, convolution, shape, arrays) if known is None else known
 
 
 def _gradients(wanted, given, dtype, problem, grad_output, x, kernel):
     """The gradients of the convolution of x with kernel."""
-    found = {}
-    common_type = grad_output.dtype is dtype  # else two may be of a type that is not the common one
+    convolution, found = problem.convolution, {}
     if "x" in wanted:
-        key = given, strict(), problem.x_shape
-        known = _GRAD_X_CALLS.again(key, grad_output, kernel) if common_type else None
-        found["x"] = _grad_x(key, dtype, problem, grad_output, kernel) if known is None else known
+        found["x"] = _gradient(_GRAD_X, given, dtype, convolution, problem.x_shape, (grad_output, kernel))
     if "kernel" in wanted:
-        key = given, strict(), problem.kernel_shape
-        known = _GRAD_KERNEL_CALLS.again(key, grad_output, x) if common_type else None
-        found["kernel"] = _grad_kernel(key, dtype, problem, grad_output, x) if known is None else known
+        found["kernel"] = _gradient(_GRAD_KERNEL, given, dtype, convolution, problem.kernel_shape, (grad_output, x))
     if "bias" in wanted:
         function, shape = _GRAD_BIAS[COMPUTED_IN[dtype]], problem.bias_shape
-        found["bias"] = deliver(function, problem.convolution, shape, dtype, (grad_output,))
+        found["bias"] = deliver(function, convolution, shape, dtype, (grad_output,))
     return ConvGradients(**found)
 
 
@@ -211,14 +212,12 @@ def plane_conv(x, kernel, stride=1, *, padding=0, dilation=1, padding_mode="zero
     """
     given = geometry.options(stride, padding, dilation, 1, padding_mode, algorithm)
     key = given, strict(), None
-    y = _FORWARD_CALLS.again(key, x, kernel, None, out)
+    y = _FORWARD.calls.again(key, x, kernel, None, out)
     if y is not None:
         return y
     dtype, (x, kernel) = common(_X_KERNEL, (x, kernel))
     problem = geometry.problem(PLANES, dtype, x.shape, kernel.shape, given, strict())
-    y = deliver(_FORWARD[COMPUTED_IN[dtype]], problem.convolution, problem.y_shape, dtype, (x, kernel, None), out)
-    _keep(_FORWARD_CALLS, key, dtype, (x, kernel, None), problem.convolution, problem.y_shape)
-    return y
+    return _run(_FORWARD, key, dtype, problem.convolution, problem.y_shape, (x, kernel, None), out)
 
 
 def plane_conv_backward(
@@ -353,28 +352,23 @@ def conv(
     array([27.,  0.], dtype=float32)
     """
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
+    return _conv(_FORWARD, given, x, kernel, bias, activation, out)
+
+
+def _conv(by, given, x, kernel, bias, activation, out=None):
     key = given, strict(), _as_key(activation)
-    y = _FORWARD_CALLS.again(key, x, kernel, bias, out)
-    return _conv(_FORWARD, _FORWARD_CALLS, key, x, kernel, bias, activation, out) if y is None else y
-
-
-def _conv(passes, calls, key, x, kernel, bias, activation, out):
-    """`conv` by one of `passes`; kept among `calls` where that is all there is to it."""
-    activation = _activation(activation)
+    y = by.calls.again(key, x, kernel, bias, out)
+    if y is not None:
+        return y
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
-    problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, *key[:2])
-    y = _biased(passes, problem, problem.y_shape, dtype, x, kernel, bias, activation, out)
-    fused, after = activation
-    if after is None and (calls is _FORWARD_CALLS or not _chanconv.packing_gains(problem.convolution, "forward")):
-        _keep(calls, key, dtype, (x, kernel, bias), problem.convolution, problem.y_shape, fused)
-    return y
+    problem = geometry.problem(IMAGES, dtype, x.shape, kernel.shape, given, strict())
+    return _biased(by, key, problem, problem.y_shape, dtype, x, kernel, bias, activation, out)
 
 
 def kept_conv(kept, x, kernel, bias, activation, *, stride, padding, dilation, groups, padding_mode):
     """`conv` with a kernel that a layer keeps, a `KeptKernel("forward")`."""
-    key = geometry.options(stride, padding, dilation, groups, padding_mode, "auto"), strict(), _as_key(activation)
-    y = _UNPACKED_CALLS.again(key, x, kernel, bias)
-    return _conv(kept, _UNPACKED_CALLS, key, x, kernel, bias, activation, None) if y is None else y
+    given = geometry.options(stride, padding, dilation, groups, padding_mode, "auto")
+    return _conv(kept, given, x, kernel, bias, activation)
 
 
 def conv_backward(
@@ -475,14 +469,14 @@ def conv_grad_x(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     x_shape = geometry.shape("x_shape", x_shape)
     key = given, strict(), x_shape
-    grad_x = _GRAD_X_CALLS.again(key, grad_output, kernel, None, out)
+    grad_x = _GRAD_X.calls.again(key, grad_output, kernel, None, out)
     if grad_x is not None:
         return grad_x
     dtype, (grad_output, kernel) = common(("grad_output", "kernel"), (grad_output, kernel))
     names = {"x": ("x_shape", x_shape)}
     problem = _named(names, geometry.problem, IMAGES, dtype, x_shape, kernel.shape, given, strict())
     problem.check_grad_output(grad_output.shape)
-    return _grad_x(key, dtype, problem, grad_output, kernel, out)
+    return _run(_GRAD_X, key, dtype, problem.convolution, x_shape, (grad_output, kernel), out)
 
 
 def conv_grad_kernel(
@@ -537,7 +531,7 @@ def conv_grad_kernel(
     given = geometry.options(stride, padding, dilation, groups, padding_mode, algorithm)
     kernel_shape = geometry.shape("kernel_shape", kernel_shape)
     key = given, strict(), kernel_shape
-    grad_kernel = None if per_sample else _GRAD_KERNEL_CALLS.again(key, grad_output, x, None, out)
+    grad_kernel = None if per_sample else _GRAD_KERNEL.calls.again(key, grad_output, x, None, out)
     if grad_kernel is not None:
         return grad_kernel
     dtype, (grad_output, x) = common(("grad_output", "x"), (grad_output, x))
@@ -545,7 +539,7 @@ def conv_grad_kernel(
     problem = _named(names, geometry.problem, IMAGES, dtype, x.shape, kernel_shape, given, strict())
     problem.check_grad_output(grad_output.shape)
     if not per_sample:
-        return _grad_kernel(key, dtype, problem, grad_output, x, out)
+        return _run(_GRAD_KERNEL, key, dtype, problem.convolution, kernel_shape, (grad_output, x), out)
     function, shape = _GRAD_KERNEL_PER_SAMPLE[COMPUTED_IN[dtype]], (*x.shape[:-3], *kernel_shape)
     return deliver(function, problem.convolution, shape, dtype, (grad_output, x), out)
 
@@ -593,34 +587,24 @@ def conv_transpose(
     >>> conv_transpose(x, np.ones((1, 2, 1, 1)), stride=(1, 2))[..., 0]
     array([[1., 1., 2., 2.]])
     """
-    key = _transposed_key(stride, padding, output_padding, dilation, groups, activation)
-    y = _TRANSPOSE_CALLS.again(key, x, kernel, bias, out)
-    return _conv_transpose(_TRANSPOSE, _TRANSPOSE_CALLS, key, x, kernel, bias, activation, out) if y is None else y
-
-
-def _transposed_key(stride, padding, output_padding, dilation, groups, activation):
     given, extra = geometry.options(stride, padding, dilation, groups), geometry.pair("output_padding", output_padding)
-    return given, strict(), extra, _as_key(activation)
+    return _conv_transpose(_TRANSPOSE, given, extra, x, kernel, bias, activation, out)
 
 
-def _conv_transpose(passes, calls, key, x, kernel, bias, activation, out):
-    """`conv_transpose` by one of `passes`; kept among `calls` where that is all there is to it."""
-    activation = _activation(activation)
+def _conv_transpose(by, given, extra, x, kernel, bias, activation, out=None):
+    key = given, strict(), extra, _as_key(activation)
+    y = by.calls.again(key, x, kernel, bias, out)
+    if y is not None:
+        return y
     dtype, x, kernel, bias = _x_kernel_bias(x, kernel, bias)
-    given, in_strict, extra, _ = key
-    problem = geometry.transposed_problem(dtype, x.shape, kernel.shape, extra, given, in_strict)
-    y = _biased(passes, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
-    fused, after = activation
-    if after is None and (calls is _TRANSPOSE_CALLS or not _chanconv.packing_gains(problem.convolution, "grad_x")):
-        _keep(calls, key, dtype, (x, kernel, bias), problem.convolution, problem.x_shape, fused)
-    return y
+    problem = geometry.transposed_problem(dtype, x.shape, kernel.shape, extra, given, strict())
+    return _biased(by, key, problem, problem.x_shape, dtype, x, kernel, bias, activation, out)
 
 
 def kept_conv_transpose(kept, x, kernel, bias, activation, *, stride, padding, output_padding, dilation, groups):
     """`conv_transpose` with a kernel that a layer keeps, a `KeptKernel("grad_x")`."""
-    key = _transposed_key(stride, padding, output_padding, dilation, groups, activation)
-    y = _UNPACKED_TRANSPOSE_CALLS.again(key, x, kernel, bias)
-    return _conv_transpose(kept, _UNPACKED_TRANSPOSE_CALLS, key, x, kernel, bias, activation, None) if y is None else y
+    given, extra = geometry.options(stride, padding, dilation, groups), geometry.pair("output_padding", output_padding)
+    return _conv_transpose(kept, given, extra, x, kernel, bias, activation)
 
 
 def conv_transpose_backward(

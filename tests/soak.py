@@ -25,7 +25,7 @@ import test_fft
 from oracle import PASSES, Problem, bounded, by_matrices, draw, draw_depthwise, exists, integers, run
 
 import chanconv
-from chanconv import _chanconv, activations, geometry, layers, ops, reference
+from chanconv import _chanconv, activations, geometry, kept, layers, ops, reference
 
 # What the process may grow by after it has warmed up. The library keeps scratch memory of up to 16 MiB for the next call
 # (csrc/memory.c), and of up to 32 MiB for the next result; what threads have freed stays resident for a time.
@@ -61,7 +61,7 @@ def held():
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
-    for calls in (value for value in vars(ops).values() if isinstance(value, _chanconv.Calls)):
+    for calls in (*(value.calls for value in vars(ops).values() if hasattr(value, "calls")), *kept.CALLS.values()):
         calls.clear()
     gc.collect()
     with open("/proc/self/statm") as file:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 NAMES = ("README.md", "HACKING.md", "CHANGELOG.md", "SECURITY.md", "benchmarks/README.md", "tests/mutants.md", "docs/abi.md")
 NAMES += ("docs/accuracy.md", "docs/activations.md", "docs/embedding.md")
 DOCUMENTS = [ROOT / name for name in NAMES]
-SUFFIXES = (".py", ".pyx", ".c", ".h", ".md", ".toml")
+SUFFIXES = (".py", ".pyx", ".pxi", ".c", ".h", ".md", ".toml")
 MADE = {"examples/output"}  # by the programs that the documents speak of
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -36,7 +36,7 @@ def test_files_of_the_sdist(built):
     (sdist,) = built.glob("*.tar.gz")
     names = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
-    sources = {name for name in listed if name.endswith((".c", ".h", ".py", ".pyx", ".pxd", ".pyi", ".in", ".txt", ".md"))}
+    sources = {name for name in listed if name.endswith((".c", ".h", ".py", ".pyx", ".pxi", ".pxd", ".pyi", ".in", ".txt", ".md"))}
     assert not {name for name in sources if name not in names and not name.startswith(".") and (ROOT / name).exists()}
     assert not {name for name in names if name.endswith((".so", ".o", ".a", ".pyc", "_chanconv.c"))}
     assert not {name for name in names if name.startswith(("chanconv/include", "chanconv/lib/", "chanconv/share"))}
