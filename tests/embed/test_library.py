@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -198,3 +199,74 @@ def test_sources_compile_into_a_program(tmp_path):
     command = ["cc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O0", f"-I{ROOT / 'csrc'}"]
     run(*command, *sources, stand_in, "user.c", "-lm", "-pthread", "-o", "user", cwd=tmp_path)
     subprocess.run([tmp_path / "user"], env={"CHANCONV_ISA": "generic"}, check=True)
+
+
+SUMS = """
+#include "chanconv.h"
+#include <stdio.h>
+
+enum { N = 2, SIDE = 20, TAPS = 3, MOST = N * SIDE * SIDE * 48 };
+
+static float x[MOST], y[MOST], kernel[TAPS * TAPS * 48 * 48], grad_kernel[TAPS * TAPS * 48 * 48], grad_x[MOST];
+static unsigned long long state = 1, sum = 1469598103934665603u;
+
+static void fill(float *array, int count)
+{
+    for (int i = 0; i < count; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        array[i] = (float)(int)(state >> 40) / 8388608 - 1;
+    }
+}
+
+static void add(const void *array, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++) sum = (sum ^ ((const unsigned char *)array)[i]) * 1099511628211u;
+}
+
+int main(void)
+{
+    static const int cases[][4] = {{48, 48, 1, 1}, {48, 48, 2, 1}, {3, 16, 2, 1}, {48, 48, 1, 48}, {48, 48, 1, 12}, {1, 1, 1, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        chanconv_conv conv;
+        chanconv_sizes sizes = {.struct_size = sizeof sizes};
+        chanconv_conv_init(&conv);
+        conv.n = N;
+        conv.h = conv.w = SIDE;
+        conv.kh = conv.kw = TAPS;
+        conv.c = cases[i][0];
+        conv.k = cases[i][1];
+        conv.stride[0] = conv.stride[1] = cases[i][2];
+        conv.groups = cases[i][3];
+        conv.padding_rule = CHANCONV_PAD_SAME;
+        conv.activation.kind = CHANCONV_GELU;
+        if (chanconv_conv_check(&conv, &sizes, NULL) != CHANCONV_OK) return 1;
+        fill(x, (int)sizes.x_count);
+        fill(kernel, (int)sizes.kernel_count);
+        if (chanconv_conv_forward(NULL, &conv, x, kernel, NULL, y, NULL) != CHANCONV_OK) return 2;
+        conv.activation.kind = CHANCONV_IDENTITY;
+        if (chanconv_conv_grad_x(NULL, &conv, y, kernel, grad_x, NULL) != CHANCONV_OK) return 3;
+        if (chanconv_conv_grad_kernel(NULL, &conv, y, x, grad_kernel, NULL) != CHANCONV_OK) return 4;
+        add(y, sizes.y_count * sizeof *y);
+        add(grad_x, sizes.x_count * sizeof *x);
+        add(grad_kernel, sizes.kernel_count * sizeof *kernel);
+    }
+    printf("%llx\\n", sum);
+    return 0;
+}
+"""
+
+
+def test_one_file(package, archive, tmp_path):
+    """[11] The library as a single file compiles without a warning, exports the same names and gives the same bits."""
+    run(sys.executable, ROOT / "scripts" / "amalgamate.py", "chanconv.c", cwd=tmp_path)
+    include = f"-I{package / 'include'}"
+    run("cc", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", include, "-c", "chanconv.c", cwd=tmp_path)
+    public = [
+        {name for kind, name in symbols("-g", "--defined-only", library) if not name.endswith("_")}
+        for library in (archive, tmp_path / "chanconv.o")
+    ]
+    assert public[0] == public[1]
+    (tmp_path / "sums.c").write_text(SUMS)
+    for library, program in ((archive, "many"), ("chanconv.o", "one")):
+        run("cc", include, "sums.c", library, "-lm", "-pthread", "-o", program, cwd=tmp_path)
+    assert run("./one", cwd=tmp_path) == run("./many", cwd=tmp_path)
