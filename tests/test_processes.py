@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import sysconfig
 import threading
 
 import numpy as np
@@ -96,6 +97,32 @@ def test_I2_I3_an_output_and_an_input_that_others_write(expected):
 
     in_threads(8, call)
     assert passes() == expected
+
+
+def test_settings_and_shared_objects_raced(expected):
+    """16 threads compute with one layer, small calls that come again and activations, while the number of threads changes."""
+    layer = chanconv.layers.Conv2D(16, 24, 3, padding=1, rng=1)
+    small, few = X[0, :8, :8], KERNEL[..., :8]
+    tasks = [
+        passes, lambda: layer(X).tobytes(), lambda: chanconv.conv(small, few).tobytes(),
+        lambda: chanconv.activations.gelu(X).tobytes(),
+    ]  # fmt: skip
+    results = [expected, *(task() for task in tasks[1:])]
+
+    def call(i):
+        for j in range(10):
+            chanconv.set_num_threads(1 + (i + j) % 4)
+            task = (i + j) % len(tasks)
+            assert tasks[task]() == results[task]
+
+    with chanconv.num_threads(2):
+        in_threads(16, call)
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its lock")
+def test_free_threaded_python_stays_free():
+    """Neither the import nor a call brings the lock back, which Python would do for a module that does not say it is safe."""
+    in_a_new_process("conv()\nassert not sys._is_gil_enabled()\n")
 
 
 def test_I4_arrays_are_held_during_a_call():
