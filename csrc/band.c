@@ -33,6 +33,18 @@ static inline void copy_bytes(char *dst, const char *src, int64_t bytes)
     memcpy(dst + bytes - STEP, src + bytes - STEP, STEP);
 }
 
+/* What memset does to zeros, without a call for those beside a plane. */
+static inline void zero_bytes(char *dst, int64_t bytes)
+{
+    if (bytes == 4) {
+        memset(dst, 0, 4);
+    } else if (bytes == 8) {
+        memset(dst, 0, 8);
+    } else if (bytes > 0) {
+        memset(dst, 0, (size_t)bytes);
+    }
+}
+
 static inline void copy_each(char *dst, int64_t dst_pitch, const char *src, int64_t src_pitch, int64_t count,
                              int64_t bytes)
 {
@@ -61,7 +73,7 @@ static void copy_padding(const struct image *image, char *dst, const char *row, 
 {
     const int64_t item = (int64_t)image->item;
     if (image->gap == 0 && (!row || image->mode == CHANCONV_ZEROS)) {
-        memset(dst, 0, (size_t)(max64(right - left, 0) * image->c * item));
+        zero_bytes(dst, (right - left) * image->c * item);
         return;
     }
     for (int64_t j = left; j < right; j++, dst += copied_pixel(image) * item) {

@@ -128,15 +128,18 @@ void prepare_correlation(const struct correlation *c, struct prepared *prepared)
 
 /* ---- Blocks ---------------------------------------------------------------------------------------------------------- */
 
-/* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x and read the same band. */
+/* Outputs col .. col + cols - 1 of a row, which all have the same columns of taps on x and read the same band; `image`
+ * elements further on the one of the next image. */
 struct span {
     int64_t col, cols, first_tap, end_tap;
     struct band band;
+    int64_t image;
 };
 
-/* A block of work: outputs row .. row + rows - 1, col .. col + cols - 1 of image n, and some panels of a group. */
+/* A block of work: outputs row .. row + rows - 1, col .. col + cols - 1 of images n .. n + images - 1, and some panels of
+ * a group. */
 struct block {
-    int64_t n, group, row, rows, col, cols, panel, panels;
+    int64_t n, images, group, row, rows, col, cols, panel, panels;
     int64_t spans;
     struct span span[SPANS_MAX];
     const char *ahead;          /* what the output at row 0, column 0 of a block to come reads, or NULL */
@@ -158,10 +161,11 @@ static void valid_taps(const struct correlation *c, int axis, int64_t i, int64_t
 static void list_clipped_spans(const struct job *job, struct block *block)
 {
     const struct band band = block->span[0].band;
+    const int64_t image = block->span[0].image;
     block->spans = 0;
     for (int64_t col = block->col; col < block->col + block->cols; col++) {
         struct span *last = &block->span[max64(block->spans - 1, 0)];
-        struct span one = {.col = col, .cols = 1, .band = band};
+        struct span one = {.col = col, .cols = 1, .band = band, .image = image};
         valid_taps(&job->c, 1, col, &one.first_tap, &one.end_tap);
         if (block->spans > 0 && last->first_tap == one.first_tap && last->end_tap == one.end_tap) {
             last->cols++;
@@ -193,14 +197,20 @@ static void edge_columns(const struct job *job, const struct block *block, int64
     edge[1] = ceil_div(min64(max64(block->col + block->cols - end, 0), block->cols), whole) * whole;
 }
 
-/* Takes x for a block as one span: in place or copied. */
-static void take_one_span(const struct job *job, const struct image *x, struct block *block, bool copy, void *scratch)
+/* The next span of a block, of so many columns from col on, and x for it: in place or copied. Returns where there is
+ * scratch memory left. */
+static char *take_span(const struct job *job, const struct image *x, struct block *block, int64_t col, int64_t cols,
+                       bool copy, char *scratch)
 {
-    const struct window window = block_window(job, block->row, block->rows, block->col, block->cols);
-    block->spans = 1;
-    block->span[0] = (struct span){
-        block->col, block->cols, 0, job->c.taps[1], take_band(x, block->n, &window, copy, scratch),
+    const struct window window = block_window(job, block->row, block->rows, col, cols);
+    const int64_t image = copy ? band_elements(x, &window) : x->image;
+    block->span[block->spans++] = (struct span){
+        col, cols, 0, job->c.taps[1], take_band(x, block->n, &window, copy, scratch), image,
     };
+    for (int64_t i = 1; i < block->images && copy; i++) {
+        take_band(x, block->n + i, &window, true, at(scratch, i * image, x->item));
+    }
+    return copy ? at(scratch, block->images * image, x->item) : scratch;
 }
 
 /* Takes x for a block in place but for its edges, which are copied. Returns whether that leaves anything in place. Only
@@ -216,14 +226,9 @@ static bool take_edges(const struct job *job, const struct image *x, struct bloc
     if (middle < (job->c.taps[1] - 1) * job->c.dilation[1] + 1) {
         return false;
     }
-    block->spans = 0;
     for (int i = 0; i < 3; i++) {
         if (cols[i] > 0) {
-            const struct window window = block_window(job, block->row, block->rows, col, cols[i]);
-            block->span[block->spans++] = (struct span){
-                col, cols[i], 0, job->c.taps[1], take_band(x, block->n, &window, i != 1, scratch),
-            };
-            scratch = i == 1 ? scratch : at(scratch, band_elements(x, &window), x->item);
+            scratch = take_span(job, x, block, col, cols[i], i != 1, scratch);
             col += cols[i];
         }
     }
@@ -235,8 +240,9 @@ static void take_spans(const struct job *job, const struct image *x, struct bloc
 {
     const struct window window = block_window(job, block->row, block->rows, block->col, block->cols);
     const bool copy = job->copy_all || (job->copy && !inside(x, &window));
+    block->spans = 0;
     if (!copy || window.top < 0 || window.bottom > x->h || !take_edges(job, x, block, scratch)) {
-        take_one_span(job, x, block, copy, scratch);
+        take_span(job, x, block, block->col, block->cols, copy, scratch);
     }
     if (job->clip_columns) {
         list_clipped_spans(job, block);
@@ -295,9 +301,9 @@ struct sweep {
     struct segment segment[SEGMENTS_MAX];
 };
 
-/* The tiles along a span of output row i. */
-static void run_row(const struct job *job, const struct block *block, int64_t i, const struct span *span, int64_t tiles,
-                    struct sweep *sweep)
+/* The tiles along a span of output row i of image n of the block. */
+static void run_row(const struct job *job, const struct block *block, int64_t n, int64_t i, const struct span *span,
+                    int64_t tiles, struct sweep *sweep)
 {
     const struct correlation *c = &job->c;
     const struct kernels *kernels = c->kernels;
@@ -311,9 +317,9 @@ static void run_row(const struct job *job, const struct block *block, int64_t i,
     int64_t col = span->col;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t mr = rows + (t < taller);
-        tile->a = at(band->base, x_row * band->row + (c->origin[1] - band->left) * band->pixel + col * tile->a_row,
-                     kernels->item);
-        tile->c = at(c->y, block->n * c->y_image + i * c->y_row + col * c->y_pixel + block->group * c->y_group +
+        tile->a = at(band->base, n * span->image + x_row * band->row + (c->origin[1] - band->left) * band->pixel +
+                     col * tile->a_row, kernels->item);
+        tile->c = at(c->y, (block->n + n) * c->y_image + i * c->y_row + col * c->y_pixel + block->group * c->y_group +
                      panel->first, kernels->item);
         if (block->ahead && panel->first == 0) {
             fetch_ahead(job, block, i - block->row, col - block->col, mr);
@@ -343,8 +349,9 @@ static void run_span(const struct job *job, const struct block *block, const str
             listed_first = first_tap;
             listed_end = end_tap;
         }
-        if (tile->segments > 0 || sweep->first || tile->bias) {
-            run_row(job, block, i, span, tiles, sweep);
+        const bool changes = tile->segments > 0 || sweep->first || tile->bias;
+        for (int64_t n = 0; n < block->images && changes; n++) {
+            run_row(job, block, n, i, span, tiles, sweep);
         }
     }
 }
@@ -384,13 +391,20 @@ static const void *panel_bias(const struct job *job, const struct block *block, 
     return buffer;
 }
 
+/* Channel `first` of the block's first output in row i % rows of its image i / rows. */
+static void *block_row(const struct job *job, const struct block *block, int64_t i, int64_t first)
+{
+    const struct correlation *c = &job->c;
+    return at(c->y, (block->n + i / block->rows) * c->y_image + (block->row + i % block->rows) * c->y_row +
+              block->col * c->y_pixel + block->group * c->y_group + first, c->kernels->item);
+}
+
 /* The activation on columns first .. end - 1 of the block's pixels, while they are in the cache. */
 static void activate(const struct job *job, const struct block *block, int64_t first, int64_t end)
 {
     const struct correlation *c = &job->c;
-    for (int64_t i = block->row; i < block->row + block->rows; i++) {
-        void *y = at(c->y, block->n * c->y_image + i * c->y_row + block->col * c->y_pixel +
-                     block->group * c->y_group + first, c->kernels->item);
+    for (int64_t i = 0; i < block->images * block->rows; i++) {
+        void *y = block_row(job, block, i, first);
         activate_row(c->kernels, &c->activation, y, block->cols, end - first, c->y_pixel);
     }
 }
@@ -400,10 +414,9 @@ static bool is_finite(const struct job *job, const struct block *block, int64_t 
 {
     const struct correlation *c = &job->c;
     bool finite = true;
-    for (int64_t i = 0; i < block->rows * block->cols; i++) {
-        const int64_t row = block->row + i / block->cols, col = block->col + i % block->cols;
-        finite &= c->kernels->finite(end - first, at(c->y, block->n * c->y_image + row * c->y_row + col * c->y_pixel +
-                                                     block->group * c->y_group + first, c->kernels->item));
+    for (int64_t i = 0; i < block->images * block->rows * block->cols; i++) {
+        const void *y = at(block_row(job, block, i / block->cols, first), i % block->cols * c->y_pixel, c->kernels->item);
+        finite &= c->kernels->finite(end - first, y);
     }
     return finite;
 }
@@ -473,7 +486,7 @@ static void run_block(struct job *job, const struct block *block, void *stream)
 
 static int64_t units_of(const struct job *job)
 {
-    return job->c.x.n * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
+    return job->image_blocks * job->c.groups * job->row_blocks * job->col_blocks * job->panel_blocks;
 }
 
 /* Block i, but for its spans: panels fastest, then columns, rows, groups, images; of 1x1 kernels groups, then
@@ -484,7 +497,8 @@ static void find_block(const struct job *job, int64_t i, struct block *block)
     const struct correlation *c = &job->c;
     const int64_t p = i % job->panel_blocks, spots = job->row_blocks * job->col_blocks, image = c->groups * spots;
     const int64_t unit = i / job->panel_blocks % image, spot = job->pointwise ? unit / c->groups : unit % spots;
-    block->n = i / job->panel_blocks / image;
+    block->n = i / job->panel_blocks / image * job->images;
+    block->images = min64(job->images, c->x.n - block->n);
     block->group = job->pointwise ? unit % c->groups : unit / spots;
     block->row = spot / job->col_blocks * job->rows;
     block->rows = min64(job->rows, c->oh - block->row);
@@ -540,13 +554,13 @@ static void run_unit(void *data, int lane, int64_t i)
     find_block(job, i, &block);
     struct image x = job->c.x;
     x.data = at(x.data, block.group * job->c.x_group, x.item);
-    void *scratch = at(job->lanes, lane * (job->band_elements + job->panel_elements), x.item);
+    void *scratch = at(job->lanes, lane * lane_elements(job), x.item);
     take_spans(job, &x, &block, scratch);
     block.ahead = ahead_of(job, i);
     if (job->pointwise && block.panel == 0) {
         fetch_share(job, i, block.group);
     }
-    run_block(job, &block, at(scratch, job->band_elements, x.item));
+    run_block(job, &block, at(scratch, job->images * job->band_elements, x.item));
 }
 
 /* ---- The whole ---------------------------------------------------------------------------------------------------------- */

@@ -27,13 +27,15 @@ struct job {
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */
     int64_t pass_steps;         /* the most steps of it in a pass */
     int64_t rows, cols;         /* outputs of a block */
-    int64_t row_blocks, col_blocks, panel_blocks;
+    int64_t images;             /* of a block: several where they are small */
+    int64_t row_blocks, col_blocks, panel_blocks, image_blocks;
     int64_t panels, pairs;      /* of B, as the tiles read it: the first ones are two of its panels each */
     bool readable;              /* the kernel lies in memory as tiles read it */
     bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
     bool in_place;              /* ... or read where they lie; else all are packed before */
     bool unseen;                /* ... and so whether the kernel is finite shows in what comes out alone */
-    int64_t band_elements, panel_elements; /* of each lane: a band, and when streamed a panel of a pass */
+    int64_t band_elements;      /* of each lane, for each image of a block: a band */
+    int64_t panel_elements;     /* ... and for all of them, when streamed, a panel of a pass */
     int64_t packed_elements;
     int threads;
     void *b, *lanes;            /* packed panels; scratch of the lanes */
@@ -96,6 +98,12 @@ static inline int64_t panel_width(const struct job *job, const struct panel *pan
 
 /* The part of x that a block of outputs reads, clipped as the job is. */
 struct window block_window(const struct job *job, int64_t row, int64_t rows, int64_t col, int64_t cols);
+
+/* Elements of the scratch memory of a lane. */
+static inline int64_t lane_elements(const struct job *job)
+{
+    return job->images * job->band_elements + job->panel_elements;
+}
 
 /* Bytes of scratch memory for b and lanes. */
 size_t job_bytes(const struct job *job);

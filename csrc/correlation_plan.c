@@ -227,10 +227,23 @@ static int64_t block_limit(const struct job *job)
     if (kernel <= 4 * BLOCK_BYTES) {
         return BLOCK_BYTES;
     }
-    if (c->x.n == 1 && !(job->copy && job->threads > 1) && block_bytes(job, c->oh, c->ow) <= whole) {
+    if (!(job->copy && job->threads > 1) && c->x.n * block_bytes(job, c->oh, c->ow) <= whole) {
         return whole;
     }
     return kernel > 48 * BLOCK_BYTES ? 8 * BLOCK_BYTES : 2 * BLOCK_BYTES;
+}
+
+/* Images of a block. Small ones would each take less time than it takes to begin with a block: some that fit the
+ * first-level cache together; and a large kernel would be read from afar for each. But every thread should have some. */
+static void fit_images(struct job *job, int64_t limit)
+{
+    const struct correlation *c = &job->c;
+    const int64_t most = kernel_bytes(job) <= 2 * BLOCK_BYTES ? CACHED_BYTES : limit;
+    const bool alone = job->row_blocks * job->col_blocks > 1 || job->pointwise || job->from_memory;
+    const int64_t fit = alone ? 1 : max64(most / max64(block_bytes(job, c->oh, c->ow), 1), 1);
+    const int64_t wanted = job->threads > 1 ? max64(c->x.n * c->groups / (4 * job->threads), 1) : fit;
+    job->image_blocks = ceil_div(c->x.n, min64(fit, wanted));
+    job->images = ceil_div(c->x.n, max64(job->image_blocks, 1));
 }
 
 /* Rows and columns of a block that fits: whole rows of outputs if one does, else parts of a row that still are several
@@ -247,6 +260,7 @@ static void fit_block(struct job *job)
     job->rows = ceil_div(c->oh, ceil_div(c->oh, rows));
     job->row_blocks = ceil_div(c->oh, job->rows);
     job->col_blocks = ceil_div(c->ow, job->cols);
+    fit_images(job, limit);
 }
 
 /* Smaller blocks, so that every thread has several. They do not change any sum. */
@@ -254,7 +268,7 @@ static void spread(struct job *job)
 {
     const struct correlation *c = &job->c;
     const int64_t wanted = job->threads > 1 ? 4 * job->threads : 1;
-    const int64_t others = max64(c->x.n * c->groups, 1);
+    const int64_t others = max64(job->image_blocks * c->groups, 1);
     if (kernel_bytes(job) <= 2 * BLOCK_BYTES && others * job->row_blocks * job->col_blocks < wanted) {
         if (c->oh > 1) {
             job->rows = min64(job->rows, max64(c->oh * others / wanted, ceil_div(PIXELS_PER_UNIT, job->cols)));
@@ -330,8 +344,8 @@ static void plan_panels(struct job *job)
     const bool once = reduction(job) <= STEPS_IN_PLACE && !job->clip;
     const int64_t pixels = once ? PIXELS_IN_PLACE_ONCE : PIXELS_IN_PLACE;
     job->readable = is_readable_kernel(c);
-    job->streamed = c->x.n * job->row_blocks * job->col_blocks == 1;
-    job->in_place = job->streamed && job->readable && c->oh * c->ow <= pixels &&
+    job->streamed = job->image_blocks * job->row_blocks * job->col_blocks == 1;
+    job->in_place = job->streamed && job->readable && c->x.n * c->oh * c->ow <= pixels &&
                     (!job->clip || (uses_all_taps(c, 0) && uses_all_taps(c, 1)));
     job->unseen = job->in_place && job->clip;
     job->panel_elements = job->streamed && !job->in_place ? pass_steps(job) * widest_panel(job) : 0;
@@ -374,7 +388,7 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
 
 size_t job_bytes(const struct job *job)
 {
-    return (size_t)(job->packed_elements + job->threads * (job->band_elements + job->panel_elements)) *
+    return (size_t)(job->packed_elements + job->threads * lane_elements(job)) *
            job->c.kernels->item;
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Small maps with large kernels, by patches of several images at a time; tiles of four vectors, two panels of a kernel."""
+"""Small maps, several images in a block; with large kernels, by patches of several images at a time; tiles of four vectors,
+two panels of a kernel."""
 
 import numpy as np
 import pytest
@@ -24,6 +25,17 @@ MAPS = [
 # More images than have their patches there at a time, with a rest.
 BATCHES = [Problem(n=157, h=3, w=3, c=64, k=64, padding=1), Problem(n=33, h=4, w=4, c=256, k=128, kh=4, kw=4, padding=1)]
 
+# Several images in a block: padded, clipped in rows and columns, in groups, with few kernels, read in place.
+SEVERAL = [
+    Problem(n=11, h=8, w=8, c=1, k=16, padding=1),
+    Problem(n=5, h=5, w=13, c=3, k=20, dilation=(1, 4), padding=(1, 4)),
+    Problem(n=4, h=6, w=5, c=34, k=38, groups=2, padding=1),
+    Problem(n=7, h=4, w=6, c=20, k=3, padding=1),
+    Problem(n=3, h=3, w=4, c=10, k=48, padding=1),
+    Problem(n=3, h=5, w=5, c=2, k=40, padding=1, padding_mode="reflect"),
+    Problem(n=2, h=5, w=10, c=200, k=336, padding=1),
+]
+
 # Kernels below, at and above whole vectors and pairs of panels; rows that are cut into one, two and more tiles.
 PAIRS = [
     *(Problem(h=3, w=13, c=5, k=k, kh=2, kw=2) for k in (24, 25, 31, 33, 40, 47, 49, 56, 57, 63, 64, 65, 72, 80, 81, 96, 97)),
@@ -38,7 +50,7 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("problem", MAPS + PAIRS, ids=str)
+@pytest.mark.parametrize("problem", MAPS + SEVERAL + PAIRS, ids=str)
 @pytest.mark.parametrize("pass_", ["forward", "grad_x"])
 def test_integers_are_exact(pass_, problem, isa, dtype):
     result = run(pass_, problem, problem.arrays(dtype, integers), algorithm="gemm")
@@ -52,7 +64,7 @@ def test_integers_of_many_images_are_exact(pass_, problem, dtype):
     np.testing.assert_array_equal(result, exact_by_matrices(pass_, problem))
 
 
-@pytest.mark.parametrize("problem", [p for p in MAPS if p.n > 1] + BATCHES, ids=str)
+@pytest.mark.parametrize("problem", [p for p in MAPS if p.n > 1] + SEVERAL + BATCHES, ids=str)
 @pytest.mark.parametrize("pass_", ["forward", "grad_x"])
 def test_neither_images_nor_threads_change_bits(pass_, problem, dtype):
     x, kernel, bias, grad = arrays = problem.arrays(dtype)
@@ -66,7 +78,7 @@ def test_neither_images_nor_threads_change_bits(pass_, problem, dtype):
         assert same_bits(run(pass_, problem, one, algorithm="gemm"), batch[i : i + 1])
 
 
-@pytest.mark.parametrize("problem", [*MAPS[::3], *PAIRS[::5], BATCHES[0]], ids=str)
+@pytest.mark.parametrize("problem", [*MAPS[::3], *SEVERAL, *PAIRS[::5], BATCHES[0]], ids=str)
 def test_outputs_and_inputs_apart(problem, dtype):
     """Between others' rows and pixels."""
     x, kernel, bias, _ = arrays = problem.arrays(dtype)
@@ -79,7 +91,7 @@ def test_outputs_and_inputs_apart(problem, dtype):
     assert np.isnan(out.base).sum() == out.base.size - out.size
 
 
-@pytest.mark.parametrize("problem", [*MAPS, *PAIRS[::6]], ids=str)
+@pytest.mark.parametrize("problem", [*MAPS, *SEVERAL[1:3], *SEVERAL[4:], *PAIRS[::6]], ids=str)
 @pytest.mark.parametrize("pass_", ["forward", "grad_x"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_values_that_are_not_finite_stay_where_they_belong(pass_, problem, value, dtype):
