@@ -310,10 +310,12 @@ static void run_row(const struct job *job, const struct block *block, int64_t n,
     const struct band *band = &span->band;
     const struct panel *panel = sweep->panel;
     struct tile *tile = &sweep->tile;
-    tile_fn *const *functions = job->dot ? kernels->dots[panel->columns] : kernels->tile[panel->vectors];
     const int64_t taller = tiles > 1 ? span->cols % tiles : 0; /* split evenly */
     const int64_t rows = tiles > 1 ? span->cols / tiles : span->cols;
     const int64_t x_row = i * c->stride[0] + c->origin[0] - band->top;
+    tile_fn *const *dots = job->dot ? kernels->dots[panel->columns] : NULL;
+    tile_fn *const low = dots ? dots[rows] : panel_tile(kernels, panel, rows);
+    tile_fn *const tall = taller == 0 ? low : dots ? dots[rows + 1] : panel_tile(kernels, panel, rows + 1);
     int64_t col = span->col;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t mr = rows + (t < taller);
@@ -327,7 +329,7 @@ static void run_row(const struct job *job, const struct block *block, int64_t n,
         tile->ahead = sweep->next.count > 0 ? sweep->next.first : NULL;
         sweep->next.count -= sweep->next.at_once;
         sweep->next.first += sweep->next.at_once * CACHE_LINE;
-        functions[mr](tile);
+        (t < taller ? tall : low)(tile);
         col += mr;
     }
 }

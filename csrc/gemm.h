@@ -94,6 +94,15 @@ static inline int64_t tallest(const struct kernels *kernels, const struct panel 
     return kernels->mr_max[panel->vectors];
 }
 
+/* The tile for so many rows of the panel. Where the last vector has no more than half of its columns there may be one that
+ * takes less time. */
+static inline tile_fn *panel_tile(const struct kernels *kernels, const struct panel *panel, int64_t rows)
+{
+    const bool half = 2 * (panel->vectors * kernels->vl - panel->columns) >= kernels->vl;
+    tile_fn *const *halves = kernels->half_tile[panel->vectors];
+    return half && halves[rows] ? halves[rows] : kernels->tile[panel->vectors][rows];
+}
+
 /* ---- Units of work (panel.c) ---- */
 
 /* Runs unit(data, lane, i) for i in 0 .. units - 1 on `lanes` threads; a lane does one unit at a time, so it can have

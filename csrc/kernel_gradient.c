@@ -436,7 +436,7 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
         const int64_t mr = part->rows / tiles + (t < part->rows % tiles);
         tile.a = at(block->x, tap + cols[0] * a_col + m - part->channel, g->item);
         tile.c = at(grad, (run * job->run_rows + m) * g->k + part->group * g->kg + panel->first, g->item);
-        job->kernels->tile[panel->vectors][mr](&tile);
+        panel_tile(job->kernels, panel, mr)(&tile);
         m += mr;
     }
 }

@@ -49,6 +49,21 @@ PAIRS = [
     Problem(h=30, w=33, c=3, k=64, padding=1),
 ]
 
+# Columns that leave half of the last vector empty, on every instruction set; tiles of every height.
+HALVES = [
+    *(Problem(h=3, w=w, c=k, k=k, kh=2, kw=2) for k in (6, 10, 12, 20, 22, 24, 28, 40, 56) for w in (6, 8, 11)),
+    *(Problem(h=1, w=w, c=w, k=k, kh=1, kw=1) for k in (12, 24, 39, 54) for w in (4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)),
+    Problem(n=2, h=5, w=7, c=72, k=36, groups=3, kh=1, kw=1),
+    Problem(n=2, h=6, w=9, c=600, k=24, padding=1),
+]
+
+
+@pytest.mark.parametrize("problem", HALVES, ids=str)
+@pytest.mark.parametrize("pass_", ["forward", "grad_x", "grad_kernel"])
+def test_integers_in_half_vectors_are_exact(pass_, problem, isa, dtype):
+    result = run(pass_, problem, problem.arrays(dtype, integers), algorithm="gemm")
+    np.testing.assert_array_equal(result, exact_by_matrices(pass_, problem))
+
 
 @pytest.mark.parametrize("problem", MAPS + SEVERAL + PAIRS, ids=str)
 @pytest.mark.parametrize("pass_", ["forward", "grad_x"])
@@ -78,7 +93,7 @@ def test_neither_images_nor_threads_change_bits(pass_, problem, dtype):
         assert same_bits(run(pass_, problem, one, algorithm="gemm"), batch[i : i + 1])
 
 
-@pytest.mark.parametrize("problem", [*MAPS[::3], *SEVERAL, *PAIRS[::5], BATCHES[0]], ids=str)
+@pytest.mark.parametrize("problem", [*MAPS[::3], *SEVERAL, *HALVES[::4], *PAIRS[::5], BATCHES[0]], ids=str)
 def test_outputs_and_inputs_apart(problem, dtype):
     """Between others' rows and pixels."""
     x, kernel, bias, _ = arrays = problem.arrays(dtype)

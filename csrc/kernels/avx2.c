@@ -9,6 +9,7 @@
 #define REGISTERS 16
 /* 12 accumulators leave room for a row of B and one broadcast. */
 #define TILES(T) ROWS_9(T, 1) ROWS_6(T, 2) ROWS_4(T, 3)
+#define HALF_TILES(T) FROM_4_TO_6(T, 2) T(4, 3)
 #define TALLEST {0, 9, 6, 4}
 #define WIDEST 3
 #define MM_PREFIX _mm256

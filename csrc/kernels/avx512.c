@@ -9,6 +9,7 @@
 #define REGISTERS 32
 /* 28 accumulators (27, 24) leave room for a row of B and one broadcast. */
 #define TILES(T) ROWS_14(T, 1) ROWS_14(T, 2) ROWS_9(T, 3) ROWS_6(T, 4)
+#define HALF_TILES(T) FROM_6_TO_14(T, 2) FROM_4_TO_9(T, 3) FROM_4_TO_6(T, 4)
 #define TALLEST {0, 14, 14, 9, 6}
 #define WIDEST 4
 #define PERMUTE

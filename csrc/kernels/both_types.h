@@ -9,6 +9,7 @@
  *   TILES(T)     T(rows, vectors) for every register tile of the product
  *   TALLEST      {0, rows of the tallest tile one vector wide, two vectors wide, ...}
  *   WIDEST       vectors of the widest tile, at most NV_MAX
+ *   HALF_TILES(T)  defined where there are others, of which half of the last vector's columns are there
  *   PERMUTE      defined if any lanes of two vectors can be brought into one by an instruction
  *   MM_PREFIX    of the intrinsic functions, _mm512 or _mm256, where activations are to use them
  *   MM_SCALEF    defined where one of them multiplies by a power of 2
@@ -38,6 +39,13 @@
 #define ROWS_9(T, vectors) ROWS_6(T, vectors) T(7, vectors) T(8, vectors) T(9, vectors)
 #define ROWS_14(T, vectors) \
     ROWS_9(T, vectors) T(10, vectors) T(11, vectors) T(12, vectors) T(13, vectors) T(14, vectors)
+
+/* Of the others, low ones are not worth their size. */
+#define FROM_4_TO_6(T, vectors) T(4, vectors) T(5, vectors) T(6, vectors)
+#define FROM_4_TO_9(T, vectors) FROM_4_TO_6(T, vectors) T(7, vectors) T(8, vectors) T(9, vectors)
+#define FROM_6_TO_14(T, vectors)                                                                  \
+    T(6, vectors) T(7, vectors) T(8, vectors) T(9, vectors) T(10, vectors) T(11, vectors) T(12, vectors) \
+    T(13, vectors) T(14, vectors)
 
 /* For loops over registers, whose counts are constants after inlining: without it -O2 keeps the tile in memory. */
 #define UNROLL _Pragma("GCC unroll 32")

@@ -110,6 +110,13 @@ static const signed char NAME(TIMES_OF)[MR_MAX] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
 #define PIN_ADDRESS(p) ((void)0)
 #endif
 
+/* Element i of a column of A. */
+INLINE REAL NAME(element_of_a)(const char *const a[NAME(BASES)], int64_t a_row, int i, const int rows)
+{
+    const bool few = rows <= NAME(ROWS_FEW);
+    return *(const REAL *)(a[few ? 0 : NAME(BASE_OF)[i]] + (few ? i : NAME(TIMES_OF)[i]) * a_row);
+}
+
 /* A step of the reduction. */
 INLINE void NAME(tile_step)(const char *const a[NAME(BASES)], int64_t a_row, const REAL *b, int64_t b_apart,
                             NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
@@ -120,13 +127,42 @@ INLINE void NAME(tile_step)(const char *const a[NAME(BASES)], int64_t a_row, con
         PIN(bp[j]);
     }
     UNROLL for (int i = 0; i < rows; i++) {
-        const bool few = rows <= NAME(ROWS_FEW);
-        const REAL ai = *(const REAL *)(a[few ? 0 : NAME(BASE_OF)[i]] + (few ? i : NAME(TIMES_OF)[i]) * a_row);
+        const REAL ai = NAME(element_of_a)(a, a_row, i, rows);
         UNROLL for (int j = 0; j < vectors; j++) {
             acc[i][j] += ai * bp[j];
         }
     }
 }
+
+#if defined(HALF_TILES)
+/* The same where half of the last vector's columns exist: there a vector has them for two rows, i and i + 1. */
+INLINE void NAME(half_tile_step)(const char *const a[NAME(BASES)], int64_t a_row, const REAL *b, int64_t b_apart,
+                                 NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+{
+    NAME(vec) bp[NV_MAX];
+    UNROLL for (int j = 0; j < vectors; j++) {
+        const REAL *row = b + j * NAME(VL) + (j < 2 ? 0 : b_apart);
+        bp[j] = j < vectors - 1 ? *(const NAME(vec) *)row : NAME(load_half_twice)(row);
+        PIN(bp[j]);
+    }
+    UNROLL for (int i = 0; i < rows; i += 2) {
+        const int next = i + 1 < rows ? i + 1 : i;
+        NAME(vec) one = NAME(all)(NAME(element_of_a)(a, a_row, i, rows)), other = one;
+        PIN(one);
+        if (next > i) {
+            other = NAME(all)(NAME(element_of_a)(a, a_row, next, rows));
+            PIN(other);
+        }
+        UNROLL for (int j = 0; j < vectors - 1; j++) {
+            acc[i][j] += one * bp[j];
+            if (next > i) {
+                acc[next][j] += other * bp[j];
+            }
+        }
+        acc[i][vectors - 1] += NAME(join_halves)(one, other) * bp[vectors - 1];
+    }
+}
+#endif
 
 /* Begins to load the places of the next tile but one along the row: this one's would come too late. One function for
  * all tiles. */
@@ -140,7 +176,7 @@ TARGET static __attribute__((noinline)) void NAME(fetch_places)(const struct til
     }
 }
 
-INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
+INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors, const bool half)
 {
     if (t->fetch) {
         NAME(fetch_places)(t, rows, vectors);
@@ -172,7 +208,12 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             if (rows > NAME(ROWS_FEW)) {
                 PIN_ADDRESS(a_row);
             }
-            NAME(tile_step)(a, a_row, b, b_apart, acc, rows, vectors);
+#if defined(HALF_TILES)
+            if (half) {
+                NAME(half_tile_step)(a, a_row, b, b_apart, acc, rows, vectors);
+            } else
+#endif
+                NAME(tile_step)(a, a_row, b, b_apart, acc, rows, vectors);
             UNROLL for (int i = 0; i < NAME(BASES); i++) {
                 a[i] += a_col;
                 if (rows > NAME(ROWS_FEW)) {
@@ -181,6 +222,13 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             }
         }
     }
+#if defined(HALF_TILES)
+    UNROLL for (int i = 1; i < rows; i += 2) {
+        if (half) {
+            acc[i][vectors - 1] = NAME(upper_lanes)(acc[i - 1][vectors - 1]);
+        }
+    }
+#endif
     if (t->bias) {
         UNROLL for (int j = 0; j < vectors; j++) {
             const NAME(vec) bias = *(const NAME(vec) *)((const REAL *)t->bias + j * NAME(VL));
@@ -189,7 +237,7 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
             }
         }
     }
-    if (t->columns == vectors * NAME(VL)) {
+    if (!half && t->columns == vectors * NAME(VL)) {
         NAME(put_whole)(t, acc, rows, vectors);
     } else {
         NAME(put_some)(t, acc, rows, vectors);
@@ -205,9 +253,18 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors)
 #define DEFINE_TILE(rows, vectors)                                                    \
     TILE_LOOPS TARGET static void NAME(tile_##rows##x##vectors)(const struct tile *t) \
     {                                                                                 \
-        NAME(tile)(t, rows, vectors);                                                 \
+        NAME(tile)(t, rows, vectors, false);                                          \
     }
 TILES(DEFINE_TILE)
 #undef DEFINE_TILE
+#if defined(HALF_TILES)
+#define DEFINE_TILE(rows, vectors)                                                         \
+    TILE_LOOPS TARGET static void NAME(half_tile_##rows##x##vectors)(const struct tile *t) \
+    {                                                                                      \
+        NAME(tile)(t, rows, vectors, true);                                                \
+    }
+HALF_TILES(DEFINE_TILE)
+#undef DEFINE_TILE
+#endif
 #undef TILE_LOOPS
 #undef PIN_ADDRESS

@@ -27,6 +27,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "fft.h"
 
 #define TABLE_TILE(rows, vectors) [vectors][rows] = NAME(tile_##rows##x##vectors),
+#define TABLE_HALF_TILE(rows, vectors) [vectors][rows] = NAME(half_tile_##rows##x##vectors),
 
 static const struct kernels NAME(kernels) = {
     .isa = TEXT(ISA),
@@ -36,6 +37,9 @@ static const struct kernels NAME(kernels) = {
     .nv_max = WIDEST,
     .mr_max = TALLEST,
     .tile = {TILES(TABLE_TILE)},
+#if defined(HALF_TILES)
+    .half_tile = {HALF_TILES(TABLE_HALF_TILE)},
+#endif
     .dot_rows = TALLEST_DOT,
     .dots = NAME(dots),
     .pack = NAME(pack),
@@ -79,4 +83,5 @@ static const struct kernels NAME(kernels) = {
 };
 
 #undef TABLE_TILE
+#undef TABLE_HALF_TILE
 #undef TALLEST_DOT

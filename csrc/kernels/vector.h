@@ -73,6 +73,41 @@ INLINE VEC NAME(upper_half)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} << (NAME
 INLINE VEC NAME(load)(const REAL *p) { return *(const VEC *)p; }
 INLINE void NAME(store)(REAL *p, VEC v) { *(VEC *)p = v; }
 
+/* Halves of vectors: one at p, twice; the lower of a before the upper of b; the upper one in the place of the lower. */
+#if VBYTES / (IS_F64 ? 8 : 4) == 16
+#define LOWER 0, 1, 2, 3, 4, 5, 6, 7
+#define UPPER 8, 9, 10, 11, 12, 13, 14, 15
+#define UPPER_OF_SECOND 24, 25, 26, 27, 28, 29, 30, 31
+#elif VBYTES / (IS_F64 ? 8 : 4) == 8
+#define LOWER 0, 1, 2, 3
+#define UPPER 4, 5, 6, 7
+#define UPPER_OF_SECOND 12, 13, 14, 15
+#elif VBYTES / (IS_F64 ? 8 : 4) == 4
+#define LOWER 0, 1
+#define UPPER 2, 3
+#define UPPER_OF_SECOND 6, 7
+#else
+#define LOWER 0
+#define UPPER 1
+#define UPPER_OF_SECOND 3
+#endif
+INLINE VEC NAME(load_half_twice)(const REAL *p)
+{
+    typedef REAL half __attribute__((vector_size(VBYTES / 2), aligned(sizeof(REAL)), may_alias));
+    const half v = *(const half *)p;
+    return __builtin_shufflevector(v, v, LOWER, LOWER);
+}
+
+#if defined(MM_MASKED) /* which more units can do */
+INLINE VEC NAME(join_halves)(VEC a, VEC b) { return MM(mask_blend)(IS_F64 ? 0xf0 : 0xff00, a, b); }
+#else
+INLINE VEC NAME(join_halves)(VEC a, VEC b) { return __builtin_shufflevector(a, b, LOWER, UPPER_OF_SECOND); }
+#endif
+INLINE VEC NAME(upper_lanes)(VEC v) { return __builtin_shufflevector(v, v, UPPER, UPPER); }
+#undef LOWER
+#undef UPPER
+#undef UPPER_OF_SECOND
+
 /* Past the caches, where a vector is a whole cache line; p lies at one. finish_stores_past() comes after the last. */
 #if defined(MM) && VBYTES == CACHE_LINE
 #define STORES_PAST
