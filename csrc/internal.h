@@ -355,7 +355,8 @@ struct kernels {
     int nv_max;             /* widest tile in vectors */
     int mr_max[NV_MAX + 1]; /* tallest tile by width in vectors, 1 .. nv_max */
     tile_fn *tile[NV_MAX + 1][MR_MAX + 1]; /* by width in vectors and by rows; NULL where there is none */
-    tile_fn *half_tile[NV_MAX + 1][MR_MAX + 1]; /* for no more columns than half of the last vector has */
+    tile_fn *half_tile[NV_MAX + 1][MR_MAX + 1]; /* for no more columns than half of the last
+                                                 * vector has; what is written to more is anything */
 
     /* Tiles of few columns, by columns and by rows: a_col is 1, length at least VL, and a segment of B is
      * [vector][column][lane]. If length is not a multiple of VL, the last vector holds steps length - VL .. length - 1,

@@ -465,13 +465,14 @@ static void run_turned(const struct job *job, const struct part *part, const str
     const int64_t x = offset_of_run(job, part, block, run) + cols[0] * b_row - part->channel;
     for (int64_t t = 0; t < tiles; t++) {
         const int64_t nv = vectors * (t + 1) / tiles - vectors * t / tiles, m = part->row + vectors * t / tiles * vl;
-        tile.columns = min64(nv * vl, end - m);
+        const struct panel panel = {m, min64(nv * vl, end - m), (int)nv};
+        tile.columns = panel.columns;
         tile.b = at(block->x, x + m, g->item);
         for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
             const int64_t k = g->kg * p / job->panels, mr = g->kg * (p + 1) / job->panels - k;
             tile.a = at(block->y, cols[0] * g->y_pixel + k, g->item);
             tile.c = at(grad, (part->group * g->kg + k) * terms + run * job->run_rows + m, g->item);
-            job->kernels->tile[nv][mr](&tile);
+            panel_tile(job->kernels, &panel, mr)(&tile);
         }
     }
 }

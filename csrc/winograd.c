@@ -210,7 +210,7 @@ static void multiply(const struct job *job, const struct panel *panel, int64_t q
             tile.a = at(v, i * job->piece + first[part] * v_tile(job), kernels->item);
             tile.c = at(m, i * width + first[part] * m_tile(job), kernels->item);
             tile.ahead = part < lines ? next + part * CACHE_LINE : NULL;
-            kernels->tile[panel->vectors][first[part + 1] - first[part]](&tile);
+            panel_tile(kernels, panel, first[part + 1] - first[part])(&tile);
         }
     }
 }
@@ -250,7 +250,7 @@ static void add_piece(const struct job *job, const struct panel *panel, int64_t 
     for (int64_t i = 0; i < place->rows; i++) {
         tile.a = lane->patch + i * 6 * count * item(job);
         tile.c = output(job, place, panel->first + i * job->c.y_row);
-        kernels->tile[panel->vectors][place->cols](&tile);
+        panel_tile(kernels, panel, place->cols)(&tile);
     }
 }
 

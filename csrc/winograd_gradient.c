@@ -135,7 +135,7 @@ static void multiply(const struct job *job, const struct panel *panel, int64_t r
                 tile.a = at(job->v, i * v_plane(job) + t * job->v_row + row + first, item);
                 tile.b = at(job->d, i * d_plane(job) + t * job->d_row + panel->first, item);
                 tile.accumulate = job->block > 0 || q > 0;
-                job->kernels->tile[panel->vectors][end - first](&tile);
+                panel_tile(job->kernels, panel, end - first)(&tile);
             }
         }
     }
