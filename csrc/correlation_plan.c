@@ -17,9 +17,12 @@ enum { SPAN_PIXELS = 4 };
  * often by a power of 2, so that few of them find room in the second-level cache. */
 enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
 
-/* With so many it still is, where the whole reduction is no longer than that: passes stay as they are, and so do sums.
- * But not where all outputs would have to be looked at for what is not finite. */
+/* With so many it still is, where the whole reduction is no longer than that, or than a pass and the cache has room for it:
+ * passes stay as they are, and so do sums. But not where all outputs would have to be looked at for what is not finite. */
 enum { PIXELS_IN_PLACE_ONCE = 256 };
+
+/* Addresses a multiple of this apart fall on the same set of a second-level cache of 1 MiB, which has so many lines. */
+enum { SECOND_SETS_BYTES = 64 * 1024, SECOND_WAYS = 16 };
 
 /* A far output is waited for when it is written, if the reduction has no more than so many steps. */
 enum { FAR_STEPS = 56 };
@@ -333,6 +336,14 @@ static bool uses_all_taps(const struct correlation *c, int axis)
     return true;
 }
 
+/* Rows of a panel that the second-level cache has room for where they lie: few sets, if these are a multiple of a large power
+ * of 2 apart. */
+static int64_t rows_in_cache(const struct correlation *c)
+{
+    const int64_t apart = c->kernel_c * (int64_t)c->kernels->item, power = apart & -apart;
+    return SECOND_WAYS * max64(SECOND_SETS_BYTES / max64(power, 1), 1);
+}
+
 /* How B is read: prepared by somebody else, packed before, packed by and by, or in place. In place, a value of the kernel
  * that is not finite shows in the outputs that it has a part in: so it must have a part in some. */
 static void plan_panels(struct job *job)
@@ -341,7 +352,7 @@ static void plan_panels(struct job *job)
     if (c->prepared) {
         return;
     }
-    const bool once = reduction(job) <= STEPS_IN_PLACE && !job->clip;
+    const bool once = reduction(job) <= max64(STEPS_IN_PLACE, min64(PASS_STEPS, rows_in_cache(c))) && !job->clip;
     const int64_t pixels = once ? PIXELS_IN_PLACE_ONCE : PIXELS_IN_PLACE;
     job->readable = is_readable_kernel(c);
     job->streamed = job->image_blocks * job->row_blocks * job->col_blocks == 1;
