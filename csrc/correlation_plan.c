@@ -150,13 +150,16 @@ void plan_columns(struct job *job)
 
 /* Tiles of four vectors take two panels at once: as much arithmetic with fewer loads of A, and outputs are written
  * in longer pieces, as is a kernel in place read. But they are low, and what rows of some widths are cut into would
- * be so low that it waits for B; where one row is all, that waits for the memory. */
+ * be so low that it waits for B; where one row is all, and one tile, that waits for the memory. Where it is a few tall
+ * tiles, these read B less often, which is what takes the time there, if their rows of A do not crowd a few sets. */
 static void pair_panels(struct job *job)
 {
     const struct correlation *c = &job->c;
-    const int64_t rows = c->kernels->mr_max[4], tiles = ceil_div(c->ow, max64(rows, 1));
-    const bool only = c->x.n * c->oh == 1 && c->ow <= c->kernels->mr_max[2];
-    if (!job->dot && rows > 0 && (only || c->ow >= tiles * (rows - 1))) {
+    const int64_t rows = c->kernels->mr_max[4], tiles = ceil_div(c->ow, max64(rows, 1)), tall = c->kernels->mr_max[2];
+    const int64_t a_row = c->column ? c->column : c->stride[1] * c->x.pixel;
+    const bool one_row = c->x.n * c->oh == 1, crowded = a_row * (int64_t)c->x.item % SETS_BYTES == 0;
+    const bool only = one_row && c->ow <= tall, few = one_row && c->ow <= PIXELS_IN_PLACE_ONCE && !crowded;
+    if (!job->dot && rows > 0 && (only || (!few && c->ow >= tiles * (rows - 1)))) {
         const int64_t last = panel_at(c->kernels, c->k, job->panels - 1).vectors;
         job->pairs = (job->panels - (last != 2)) / 2;
         job->panels -= job->pairs;
