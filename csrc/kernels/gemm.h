@@ -5,40 +5,47 @@
  * gradient of the kernel (a_row = 1); a runtime stride costs nothing. B is a row of NV vectors a step.
  */
 
-/* Writes a whole tile, row by row: the lines of a row are next to each other. */
-INLINE void NAME(put_whole)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+/* Stores row by row: the lines of a row are next to each other. */
+INLINE void NAME(put_rows)(REAL *c, int64_t c_row, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
 {
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < rows; i++, c += c_row) {
         UNROLL for (int j = 0; j < vectors; j++) {
-            NAME(vec) *c = (NAME(vec) *)((REAL *)t->c + i * t->c_row + j * NAME(VL));
-            if (t->accumulate) {
-                acc[i][j] += *c;
-            }
-            *c = acc[i][j];
+            *(NAME(vec) *)(c + j * NAME(VL)) = acc[i][j];
         }
     }
 }
 
 #if defined(MM_MASKED)
-/* The columns of a tile that are to be written. A store under a mask waits for what is there, so that whole vectors are
- * stored without. */
-INLINE void NAME(put_some)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+/* some: there are never all columns. A store under a mask waits for what is there, so that whole vectors are stored
+ * without. */
+INLINE void NAME(put_tile)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors,
+                           const bool some)
 {
-    UNROLL for (int j = 0; j < vectors; j++) {
-        const int64_t left = t->columns - j * NAME(VL), count = left < 0 ? 0 : left < NAME(VL) ? left : NAME(VL);
-        REAL *c = (REAL *)t->c + j * NAME(VL);
-        if (t->accumulate) {
-            UNROLL for (int i = 0; i < rows; i++) {
-                acc[i][j] += NAME(load_part)(c + i * t->c_row, count, (NAME(vec)){0});
+    const int64_t c_row = t->c_row, columns = t->columns;
+    if (t->accumulate) {
+        UNROLL for (int j = 0; j < vectors; j++) {
+            const int64_t count = max64(min64(columns - j * NAME(VL), NAME(VL)), 0);
+            const REAL *c = (const REAL *)t->c + j * NAME(VL);
+            UNROLL for (int i = 0; i < rows; i++, c += c_row) {
+                acc[i][j] += NAME(load_part)(c, count, (NAME(vec)){0});
             }
         }
-        if (count == NAME(VL)) {
-            UNROLL for (int i = 0; i < rows; i++) {
-                *(NAME(vec) *)(c + i * t->c_row) = acc[i][j];
+    }
+    REAL *first = t->c;
+    if (!some && columns == vectors * NAME(VL)) {
+        NAME(put_rows)(first, c_row, acc, rows, vectors);
+        return;
+    }
+    UNROLL for (int j = 0; j < vectors; j++, first += NAME(VL)) {
+        const int64_t count = columns - j * NAME(VL);
+        REAL *c = first;
+        if (count >= NAME(VL)) {
+            UNROLL for (int i = 0; i < rows; i++, c += c_row) {
+                NAME(store)(c, acc[i][j]);
             }
-        } else {
-            UNROLL for (int i = 0; i < rows; i++) {
-                NAME(store_part)(c + i * t->c_row, count, acc[i][j]);
+        } else if (count > 0) {
+            UNROLL for (int i = 0; i < rows; i++, c += c_row) {
+                NAME(store_part)(c, count, acc[i][j]);
             }
         }
     }
@@ -79,15 +86,29 @@ LOOPS TARGET static __attribute__((noinline)) void NAME(put_part)(const struct t
 }
 #undef PUT_PIECE
 
-INLINE void NAME(put_some)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors)
+INLINE void NAME(put_tile)(const struct tile *t, NAME(vec) (*acc)[NV_MAX], const int rows, const int vectors,
+                           const bool some)
 {
+    const int64_t c_row = t->c_row;
     NAME(vec) part[MR_MAX][NV_MAX]; /* acc would else be in memory */
-    UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int j = 0; j < vectors; j++) {
-            part[i][j] = acc[i][j];
+    if (some || t->columns != vectors * NAME(VL)) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int j = 0; j < vectors; j++) {
+                part[i][j] = acc[i][j];
+            }
+        }
+        NAME(put_part)(t, rows, part);
+        return;
+    }
+    if (t->accumulate) {
+        const REAL *c = t->c;
+        UNROLL for (int i = 0; i < rows; i++, c += c_row) {
+            UNROLL for (int j = 0; j < vectors; j++) {
+                acc[i][j] += NAME(load)(c + j * NAME(VL));
+            }
         }
     }
-    NAME(put_part)(t, rows, part);
+    NAME(put_rows)(t->c, c_row, acc, rows, vectors);
 }
 #endif
 
@@ -222,11 +243,7 @@ INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors, 
             }
         }
     }
-    if (!half && t->columns == vectors * NAME(VL)) {
-        NAME(put_whole)(t, acc, rows, vectors);
-    } else {
-        NAME(put_some)(t, acc, rows, vectors);
-    }
+    NAME(put_tile)(t, acc, rows, vectors, half);
 }
 
 /* With few registers GCC's -O2 moves sums from one to another in some tiles. */
