@@ -57,35 +57,77 @@ INLINE void NAME(dot_step)(const REAL *a, int64_t a_row, const REAL *b, const NA
 /* Adds sums[0 .. rows * columns) and a bias to C, or puts them there. */
 INLINE void NAME(dot_rows)(const struct tile *t, const REAL *sums, int rows, const int columns)
 {
+    const int64_t c_row = t->c_row;
+    const REAL *bias = t->bias;
     REAL *c = t->c;
-    for (int i = 0; i < rows; i++, c += t->c_row) {
+    for (int i = 0; i < rows; i++, c += c_row) {
         UNROLL for (int k = 0; k < columns; k++) {
-            const REAL sum = sums[i * columns + k] + (t->bias ? ((const REAL *)t->bias)[k] : 0);
+            const REAL sum = sums[i * columns + k] + (bias ? bias[k] : 0);
             c[k] = t->accumulate ? c[k] + sum : sum;
         }
     }
 }
 
-/* One function for all tiles, as every one would be twice as long with it. */
-TARGET static __attribute__((noinline)) void NAME(dot_store)(const struct tile *t, const REAL *sums, int rows,
+/* Puts them there where the rows of C follow each other: 4 at a time, whose bias is that of the columns in turn. */
+INLINE void NAME(dot_run)(const struct tile *t, const REAL *sums, int count, const int columns)
+{
+    REAL *c = t->c, bias[DOT_COLUMNS];
+    UNROLL for (int k = 0; k < columns; k++) {
+        bias[k] = t->bias ? ((const REAL *)t->bias)[k] : (REAL)-0.0; /* which changes nothing, not even -0 */
+    }
+#define BIAS(i) bias[(i) % columns]
+    UNROLL for (int i = 0; i < DOT_SUMS; i += 4) {
+        const NAME(vec4) sum = *(const NAME(vec4) *)(sums + i) + (NAME(vec4)){BIAS(i), BIAS(i + 1), BIAS(i + 2), BIAS(i + 3)};
+        if (i + 4 > count) {
+            UNROLL for (int j = 0; j < 3; j++) {
+                if (i + j < count) {
+                    c[i + j] = sum[j];
+                }
+            }
+            return;
+        }
+        *(NAME(vec4) *)(c + i) = sum;
+    }
+#undef BIAS
+}
+
+INLINE void NAME(dot_put)(const struct tile *t, const REAL *sums, int rows, const int columns)
+{
+    if (t->c_row == columns && !t->accumulate) {
+        NAME(dot_run)(t, sums, rows * columns, columns);
+    } else {
+        NAME(dot_rows)(t, sums, rows, columns);
+    }
+}
+
+/* Stores the lanes of acc[0 .. rows * columns), added up; zeros follow up to a multiple of 4. One function for all tiles,
+ * as every one would be several times as long with it. */
+TARGET static __attribute__((noinline)) void NAME(dot_store)(const struct tile *t, const NAME(vec) *acc, int rows,
                                                              int columns)
 {
+    _Alignas(CACHE_LINE) REAL sums[DOT_SUMS];
+    for (int i = 0; i < rows * columns; i += 4) {
+        NAME(vec4) part[4];
+        UNROLL for (int j = 0; j < 4; j++) {
+            NAME(fold)(acc[i + j], &part[j]);
+        }
+        NAME(fold4)(part, sums + i);
+    }
     if (columns == 1) {
-        NAME(dot_rows)(t, sums, rows, 1);
+        NAME(dot_put)(t, sums, rows, 1);
     } else if (columns == 2) {
-        NAME(dot_rows)(t, sums, rows, 2);
+        NAME(dot_put)(t, sums, rows, 2);
     } else if (columns == 3) {
-        NAME(dot_rows)(t, sums, rows, 3);
+        NAME(dot_put)(t, sums, rows, 3);
     } else {
-        NAME(dot_rows)(t, sums, rows, 4);
+        NAME(dot_put)(t, sums, rows, 4);
     }
 }
 
 INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
 {
-    enum { SUMS = DOT_SUMS + 4 };
     const int64_t a_row = t->a_row, tail = t->length % NAME(VL), whole = t->length - tail;
-    NAME(vec) acc[SUMS];
+    NAME(vec) acc[DOT_SUMS];
     NAME(ivec) mask;
     UNROLL for (int i = 0; i < NAME(VL); i++) {
         mask[i] = i;
@@ -106,22 +148,11 @@ INLINE void NAME(dot)(const struct tile *t, const int rows, const int columns)
             NAME(dot_step)(a, a_row, b, &mask, acc, rows, columns);
         }
     }
-    _Alignas(CACHE_LINE) REAL sums[SUMS];
-    UNROLL for (int i = 0; i < rows * columns; i += 4) {
-        NAME(vec4) part[4];
-        UNROLL for (int j = 0; j < 4; j++) {
-            part[j] = (NAME(vec4)){0};
-            if (i + j < rows * columns) {
-                NAME(fold)(acc[i + j], &part[j]);
-            }
-        }
-        NAME(fold4)(part, sums + i);
+    _Alignas(CACHE_LINE) NAME(vec) copy[DOT_SUMS]; /* acc would else be in memory */
+    UNROLL for (int i = 0; i < (rows * columns + 3) / 4 * 4; i++) {
+        copy[i] = i < rows * columns ? acc[i] : (NAME(vec)){0};
     }
-    if (t->c_row == columns && !t->bias && !t->accumulate) {
-        memcpy(t->c, sums, (size_t)(rows * columns) * sizeof(REAL));
-    } else {
-        NAME(dot_store)(t, sums, rows, columns);
-    }
+    NAME(dot_store)(t, copy, rows, columns);
 }
 
 /* D(rows, columns) for every number of rows up to the tallest. */
