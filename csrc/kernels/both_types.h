@@ -62,6 +62,15 @@
 
 #define INLINE TARGET __attribute__((always_inline)) static inline
 
+/* Functions and loops that need not be written out for every use, and are where speed counts more than size. */
+#if defined(SMALL)
+#define SHARED TARGET __attribute__((noinline)) static
+#define UNROLL_FAST
+#else
+#define SHARED INLINE
+#define UNROLL_FAST UNROLL
+#endif
+
 /* Vectors of an activation that are computed at once; with 16 registers too, though not all fit. */
 #if defined(SMALL)
 #define STEP 1

@@ -38,7 +38,7 @@ INLINE void NAME(winograd_input_row)(const NAME(vec) d[6], NAME(vec) v[6])
 }
 
 /* u = G g */
-INLINE void NAME(winograd_kernel_row)(const NAME(vec) g[3], NAME(vec) u[6])
+SHARED void NAME(winograd_kernel_row)(const NAME(vec) g[3], NAME(vec) u[6])
 {
     const REAL zero = 256.0 / 225, a0 = -2048.0 / 2975, a1 = -256.0 / 595, a2 = -32.0 / 119;
     const REAL b0 = 128.0 / 1071, b1 = 64.0 / 357, b2 = 32.0 / 119;
@@ -63,17 +63,17 @@ INLINE void NAME(winograd_output_row)(const NAME(vec) m[6], NAME(vec) y[4])
 }
 
 /* Rows of B' d in pairs, as they come out of the columns of d: the sum of the even powers, and of the odd. */
-INLINE void NAME(winograd_input_store)(const NAME(vec) row[6], REAL *v, int64_t plane)
+SHARED void NAME(winograd_input_store)(const NAME(vec) row[6], REAL *v, int64_t plane)
 {
     NAME(vec) out[6];
     NAME(winograd_input_row)(row, out);
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         *(NAME(vec) *)(v + j * plane) = out[j];
     }
 }
 
 /* One vector of channels of a patch, from `offset`. whole, known at compile time: see struct patch. */
-INLINE void NAME(winograd_input_vector)(const struct patch *patch, int64_t offset, REAL *v, int64_t plane,
+SHARED void NAME(winograd_input_vector)(const struct patch *patch, int64_t offset, REAL *v, int64_t plane,
                                         const bool whole)
 {
     const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, sum = 169.0 / 64, product = 225.0 / 256;
@@ -81,7 +81,7 @@ INLINE void NAME(winograd_input_vector)(const struct patch *patch, int64_t offse
     const int64_t row = patch->row, pixel = patch->pixel;
 #define D(i) (*(const NAME(vec) *)(whole ? base + (i) * row + j * pixel : (const REAL *)patch->at[6 * (i) + j] + offset))
     NAME(vec) r[6], p[6], q[6];
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         const NAME(vec) d1 = D(1), d2 = D(2), d3 = D(3), d4 = D(4);
         const NAME(vec) even = d4 - bb * d2, odd = d3 - bb * d1;
         r[j] = product * D(0) + (d4 - sum * d2);
@@ -91,7 +91,7 @@ INLINE void NAME(winograd_input_vector)(const struct patch *patch, int64_t offse
     NAME(winograd_input_store)(r, v, plane);
     NAME(winograd_input_store)(p, v + 6 * plane, plane);
     NAME(winograd_input_store)(q, v + 12 * plane, plane);
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         const NAME(vec) d1 = D(1), d2 = D(2), d3 = D(3), d4 = D(4);
         const NAME(vec) even = d4 - aa * d2, odd = d3 - aa * d1;
         r[j] = product * d1 + (D(5) - sum * d3);
@@ -144,14 +144,14 @@ TARGET static void NAME(winograd_input)(const struct patch *patch, int64_t first
 INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t tap[2], REAL *u, int64_t plane)
 {
     NAME(vec) columns[6][3], sum = {0};
-    UNROLL for (int j = 0; j < 3; j++) {
+    UNROLL_FAST for (int j = 0; j < 3; j++) {
         NAME(vec) g[3], out[6];
-        UNROLL for (int i = 0; i < 3; i++) {
+        UNROLL_FAST for (int i = 0; i < 3; i++) {
             g[i] = *(const NAME(vec) *)(kernel + i * tap[0] + j * tap[1]);
             sum += g[i];
         }
         NAME(winograd_kernel_row)(g, out);
-        UNROLL for (int i = 0; i < 6; i++) {
+        UNROLL_FAST for (int i = 0; i < 6; i++) {
             columns[i][j] = out[i];
         }
     }
@@ -159,7 +159,7 @@ INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t 
     for (int i = 0; i < 6; i++, u += 6 * plane) {
         NAME(vec) out[6];
         NAME(winograd_kernel_row)(columns[i], out);
-        UNROLL for (int j = 0; j < 6; j++) {
+        UNROLL_FAST for (int j = 0; j < 6; j++) {
             *(NAME(vec) *)(u + j * plane) = out[j];
         }
     }
@@ -184,12 +184,12 @@ LOOPS TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_
 enum { NAME(STORE_PART), NAME(STORE_WHOLE), NAME(STORE_PAST) };
 
 /* A row of a tile's outputs, plus bias, and its sum. */
-INLINE NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, int64_t columns, REAL *y, int64_t y_pixel,
+SHARED NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, int64_t columns, REAL *y, int64_t y_pixel,
                                       int64_t cols, const int how)
 {
     NAME(vec) out[4];
     NAME(winograd_output_row)(row, out);
-    UNROLL for (int j = 0; j < 4; j++) {
+    UNROLL_FAST for (int j = 0; j < 4; j++) {
         out[j] += bias;
 #if defined(STORES_PAST)
         if (how == NAME(STORE_PAST)) {
@@ -207,14 +207,14 @@ INLINE NAME(vec) NAME(winograd_store)(const NAME(vec) row[6], NAME(vec) bias, in
 }
 
 /* One vector of y of a tile. Returns the sum of it all: finite only if it is. */
-INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME(vec) bias, int64_t columns, REAL *y,
+SHARED NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME(vec) bias, int64_t columns, REAL *y,
                                               int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
                                               const int how)
 {
     const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
 #define M(i) (*(const NAME(vec) *)(m + (6 * (i) + j) * plane))
     NAME(vec) p[6], q[6], sum;
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         const NAME(vec) even_a = M(1) + M(2), even_b = M(3) + M(4);
         p[j] = M(0) + even_a + even_b;
         q[j] = aa * even_a + bb * even_b;
@@ -223,7 +223,7 @@ INLINE NAME(vec) NAME(winograd_output_vector)(const REAL *m, int64_t plane, NAME
     if (how != NAME(STORE_PART) || rows > 2) {
         sum += NAME(winograd_store)(q, bias, columns, y + 2 * y_row, y_pixel, cols, how);
     }
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         const NAME(vec) odd_a = M(1) - M(2), odd_b = M(3) - M(4);
         p[j] = a * odd_a + b * odd_b;
         q[j] = aaa * odd_a + bbb * odd_b + M(5);
@@ -273,7 +273,7 @@ TARGET static bool NAME(winograd_output)(const void *m, int64_t plane, const voi
  */
 
 /* d = A y */
-INLINE void NAME(winograd_grad_y_row)(const NAME(vec) y[4], NAME(vec) d[6])
+SHARED void NAME(winograd_grad_y_row)(const NAME(vec) y[4], NAME(vec) d[6])
 {
     const REAL a = 5.0 / 8, b = 3.0 / 2, aa = 25.0 / 64, bb = 9.0 / 4, aaa = 125.0 / 512, bbb = 27.0 / 8;
     const NAME(vec) even_a = y[0] + aa * y[2], odd_a = a * y[1] + aaa * y[3];
@@ -287,7 +287,7 @@ INLINE void NAME(winograd_grad_y_row)(const NAME(vec) y[4], NAME(vec) d[6])
 }
 
 /* g = G' m */
-INLINE void NAME(winograd_grad_kernel_row)(const NAME(vec) m[6], NAME(vec) g[3])
+SHARED void NAME(winograd_grad_kernel_row)(const NAME(vec) m[6], NAME(vec) g[3])
 {
     const REAL zero = 256.0 / 225, a0 = -2048.0 / 2975, a1 = -256.0 / 595, a2 = -32.0 / 119;
     const REAL b0 = 128.0 / 1071, b1 = 64.0 / 357, b2 = 32.0 / 119;
@@ -299,20 +299,20 @@ INLINE void NAME(winograd_grad_kernel_row)(const NAME(vec) m[6], NAME(vec) g[3])
 
 /* One vector of channels of a tile of grad_y. whole, known at compile time: it has all its 4 x 4 pixels, and `count` is
  * that of the vector. */
-INLINE void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+SHARED void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
                                          int64_t count, REAL *d, int64_t plane, const bool whole)
 {
     NAME(vec) columns[6][4];
-    UNROLL for (int j = 0; j < 4; j++) {
+    UNROLL_FAST for (int j = 0; j < 4; j++) {
         NAME(vec) pixel[4], out[6];
-        UNROLL for (int i = 0; i < 4; i++) {
+        UNROLL_FAST for (int i = 0; i < 4; i++) {
             const REAL *p = y + i * y_row + j * y_pixel;
             pixel[i] = whole                  ? *(const NAME(vec) *)p
                        : i < rows && j < cols ? NAME(load_part)(p, count, (NAME(vec)){0})
                                               : (NAME(vec)){0};
         }
         NAME(winograd_grad_y_row)(pixel, out);
-        UNROLL for (int i = 0; i < 6; i++) {
+        UNROLL_FAST for (int i = 0; i < 6; i++) {
             columns[i][j] = out[i];
         }
     }
@@ -320,7 +320,7 @@ INLINE void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y
     for (int i = 0; i < 6; i++, d += 6 * plane) {
         NAME(vec) out[6];
         NAME(winograd_grad_y_row)(columns[i], out);
-        UNROLL for (int j = 0; j < 6; j++) {
+        UNROLL_FAST for (int j = 0; j < 6; j++) {
             *(NAME(vec) *)(d + j * plane) = out[j];
         }
     }
@@ -346,20 +346,20 @@ INLINE NAME(vec) NAME(winograd_grad_kernel_vector)(const REAL *m, int64_t plane,
                                                    const int64_t tap[2])
 {
     NAME(vec) columns[3][6], sum = {0};
-    UNROLL for (int j = 0; j < 6; j++) {
+    UNROLL_FAST for (int j = 0; j < 6; j++) {
         NAME(vec) points[6], out[3];
-        UNROLL for (int i = 0; i < 6; i++) {
+        UNROLL_FAST for (int i = 0; i < 6; i++) {
             points[i] = *(const NAME(vec) *)(m + (6 * i + j) * plane);
         }
         NAME(winograd_grad_kernel_row)(points, out);
-        UNROLL for (int i = 0; i < 3; i++) {
+        UNROLL_FAST for (int i = 0; i < 3; i++) {
             columns[i][j] = out[i];
         }
     }
-    UNROLL for (int i = 0; i < 3; i++) {
+    UNROLL_FAST for (int i = 0; i < 3; i++) {
         NAME(vec) out[3];
         NAME(winograd_grad_kernel_row)(columns[i], out);
-        UNROLL for (int j = 0; j < 3; j++) {
+        UNROLL_FAST for (int j = 0; j < 3; j++) {
             sum += out[j];
             if (count >= NAME(VL)) {
                 *(NAME(vec) *)(kernel + i * tap[0] + j * tap[1]) = out[j];
