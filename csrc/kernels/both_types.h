@@ -93,6 +93,14 @@
 #define LOOPS
 #endif
 
+/* For loops that are best as they are written. GCC would choose addresses of its own, one for every access if need be, which
+ * takes more registers than there are, and shuffle instructions that the processor finds an order for anyway. */
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(SMALL)
+#define AS_WRITTEN __attribute__((optimize("no-ivopts", "no-schedule-insns2")))
+#else
+#define AS_WRITTEN
+#endif
+
 /* Keeps a number or an address in a register of its own. Not volatile, which would hold up the instructions around it. */
 #define PIN_SCALAR(i) __asm__("" : "+r"(i))
 

@@ -206,6 +206,13 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
     }
 }
 
+/* With few registers GCC's addresses are the better ones. */
+#if REGISTERS == 32
+#define STRIP_ADDRESSES AS_WRITTEN
+#else
+#define STRIP_ADDRESSES
+#endif
+
 /* S(taps, stride, outputs) for neighbouring taps, L(outputs) for many of them, A(outputs) for any. */
 #if defined(SMALL)
 #define STRIPS(S, L, A) S(3, 1, 4) L(4) A(4) A(1)
@@ -218,17 +225,17 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
 #endif
 
 #define DEFINE_STRIP(taps, stride, outputs)                                                   \
-    TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
+    STRIP_ADDRESSES TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
     {                                                                                         \
         NAME(strip)(t, taps, stride, outputs, false);                                                \
     }
 #define DEFINE_LONG_STRIP(outputs)                                                            \
-    TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
+    STRIP_ADDRESSES TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
     {                                                                                         \
         NAME(long_strip)(t, outputs, false);                                                  \
     }
 #define DEFINE_ANY_STRIP(outputs)                                                             \
-    TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
+    STRIP_ADDRESSES TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
     {                                                                                         \
         NAME(any_strip)(t, outputs, false);                                                   \
     }
@@ -246,17 +253,17 @@ static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LON
 #define REPEATING(S, L, A)
 #endif
 #define DEFINE_REPEATING_STRIP(taps, stride, outputs)                                         \
-    TARGET static void NAME(repeating_strip_##taps##_##stride##_##outputs)(const struct strip *t) \
+    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_##taps##_##stride##_##outputs)(const struct strip *t) \
     {                                                                                         \
         NAME(strip)(t, taps, stride, outputs, true);                                          \
     }
 #define DEFINE_LONG_REPEATING_STRIP(outputs)                                                  \
-    TARGET static void NAME(repeating_strip_long_##outputs)(const struct strip *t)             \
+    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_long_##outputs)(const struct strip *t)             \
     {                                                                                         \
         NAME(long_strip)(t, outputs, true);                                                   \
     }
 #define DEFINE_ANY_REPEATING_STRIP(outputs)                                                   \
-    TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t)              \
+    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t)              \
     {                                                                                         \
         NAME(any_strip)(t, outputs, true);                                                    \
     }
@@ -279,7 +286,7 @@ static const struct strip_kernel NAME(repeating_strips)[] = {
 #endif
 #define SPREADS_8(T) T(2, 2, 8) T(3, 2, 8) T(4, 2, 8) T(5, 2, 8) T(7, 2, 8)
 #define DEFINE_SPREAD(taps, stride, outputs)                                                  \
-    TARGET static void NAME(spread_##taps##_##stride##_##outputs)(const struct strip *t)       \
+    STRIP_ADDRESSES TARGET static void NAME(spread_##taps##_##stride##_##outputs)(const struct strip *t)       \
     {                                                                                         \
         NAME(spread)(t, taps, stride, outputs);                                               \
     }
@@ -306,3 +313,4 @@ static const struct strip_kernel NAME(spreads)[] = {SPREADS(TABLE_SPREAD){0}};
 #undef TABLE_LONG_REPEATING_STRIP
 #undef TABLE_ANY_REPEATING_STRIP
 #undef REPEATING
+#undef STRIP_ADDRESSES

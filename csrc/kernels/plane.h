@@ -181,11 +181,11 @@ INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const i
 #endif
 
 #define DEFINE_PLANE_WALK(rows, taps, vectors)                                                                \
-    TARGET static void NAME(plane_walk_single_##rows##x##taps##_##vectors)(const struct plane_tile *t)         \
+    AS_WRITTEN TARGET static void NAME(plane_walk_single_##rows##x##taps##_##vectors)(const struct plane_tile *t)         \
     {                                                                                                         \
         NAME(plane_walk)(t, rows, taps, vectors, true);                                                       \
     }                                                                                                         \
-    TARGET static void NAME(plane_walk_lanes_##rows##x##taps##_##vectors)(const struct plane_tile *t)          \
+    AS_WRITTEN TARGET static void NAME(plane_walk_lanes_##rows##x##taps##_##vectors)(const struct plane_tile *t)          \
     {                                                                                                         \
         NAME(plane_walk)(t, rows, taps, vectors, false);                                                      \
     }
@@ -214,11 +214,11 @@ static const struct plane_walk NAME(plane_walks)[] = {PLANE_WALKS(TABLE_PLANE_WA
 #endif
 
 #define DEFINE_PLANE_TILE(rows, vectors)                                                             \
-    TARGET static void NAME(plane_single_##rows##x##vectors)(const struct plane_tile *t)              \
+    AS_WRITTEN TARGET static void NAME(plane_single_##rows##x##vectors)(const struct plane_tile *t)              \
     {                                                                                                \
         NAME(plane_tile)(t, rows, vectors, true);                                                    \
     }                                                                                                \
-    TARGET static void NAME(plane_lanes_##rows##x##vectors)(const struct plane_tile *t)               \
+    AS_WRITTEN TARGET static void NAME(plane_lanes_##rows##x##vectors)(const struct plane_tile *t)               \
     {                                                                                                \
         NAME(plane_tile)(t, rows, vectors, false);                                                   \
     }
@@ -287,7 +287,7 @@ INLINE void NAME(plane_sums)(const struct plane_sums *t, const int rows, const i
 #endif
 
 #define DEFINE_PLANE_SUMS(rows, taps)                                                    \
-    TARGET static void NAME(plane_sums_##rows##x##taps)(const struct plane_sums *t)       \
+    AS_WRITTEN TARGET static void NAME(plane_sums_##rows##x##taps)(const struct plane_sums *t)       \
     {                                                                                    \
         NAME(plane_sums)(t, rows, taps);                                                 \
     }

@@ -166,7 +166,7 @@ INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t 
     return sum;
 }
 
-LOOPS TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
+AS_WRITTEN TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
                                                int64_t width, void *u_, int64_t plane)
 {
     const REAL *kernel = kernel_;
@@ -326,7 +326,7 @@ SHARED void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y
     }
 }
 
-TARGET static void NAME(winograd_grad_y)(const void *y_, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
+AS_WRITTEN TARGET static void NAME(winograd_grad_y)(const void *y_, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
                                          int64_t count, void *d_, int64_t plane)
 {
     const REAL *y = y_;
@@ -371,7 +371,7 @@ INLINE NAME(vec) NAME(winograd_grad_kernel_vector)(const REAL *m, int64_t plane,
     return sum;
 }
 
-TARGET static bool NAME(winograd_grad_kernel)(const void *m_, int64_t plane, int64_t row, int64_t rows, int64_t columns,
+AS_WRITTEN TARGET static bool NAME(winograd_grad_kernel)(const void *m_, int64_t plane, int64_t row, int64_t rows, int64_t columns,
                                               void *kernel_, const int64_t tap[2], int64_t kernel_row)
 {
     const REAL *m = m_;
