@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
 # cython: embedsignature=True, freethreading_compatible=True
+# cython: binding=False, auto_pickle=False
 """Binding of the C library: flat arrays to pointers, the call without the GIL, a status to an exception.
 
 Every pass is written once, for the fused type ``real``; `chanconv.arrays.by_dtype` makes a table of its two versions.
