@@ -45,6 +45,7 @@ class BuildWithLibrary(build_ext):
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             objects = list(pool.map(lambda source: self.compiled(source, newest), SOURCES))
         if sys.platform.startswith("linux"):
+            objects = self.joined(objects)
             self.compiler.set_executables(archiver=[sysconfig.get_config_var("AR") or "ar", "rcsD"])
         archive = Path(self.build_temp, "libchanconv.a")
         archive.unlink(missing_ok=True)
@@ -52,6 +53,13 @@ class BuildWithLibrary(build_ext):
         if sys.platform.startswith("linux") and shutil.which("strip"):  # names of static functions, which no linker asks for
             self.spawn(["strip", "--strip-unneeded", "--enable-deterministic-archives", str(archive)])
         return str(archive)
+
+    def joined(self, objects):
+        """All objects but the kernels as one: of the names and headers that they repeat, a sixtieth of the archive."""
+        whole = str(Path(self.build_temp, "chanconv.o"))
+        kernels = [path for path in objects if Path(path).parent.name == "kernels"]
+        self.spawn([*self.compiler.compiler_so, "-r", "-nostdlib", "-o", whole, *(o for o in objects if o not in kernels)])
+        return [whole, *kernels]
 
     def compiled(self, source, newest):
         target = Path(self.build_temp, source).with_suffix(".o")
