@@ -224,20 +224,20 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
     L(8) L(7) L(4) A(8) A(4) A(2) A(1)
 #endif
 
-#define DEFINE_STRIP(taps, stride, outputs)                                                   \
-    STRIP_ADDRESSES TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t)        \
-    {                                                                                         \
-        NAME(strip)(t, taps, stride, outputs, false);                                                \
+#define DEFINE_STRIP(taps, stride, outputs)                                                             \
+    STRIP_ADDRESSES TARGET static void NAME(strip_##taps##_##stride##_##outputs)(const struct strip *t) \
+    {                                                                                                   \
+        NAME(strip)(t, taps, stride, outputs, false);                                                   \
     }
-#define DEFINE_LONG_STRIP(outputs)                                                            \
-    STRIP_ADDRESSES TARGET static void NAME(strip_long_##outputs)(const struct strip *t)                       \
-    {                                                                                         \
-        NAME(long_strip)(t, outputs, false);                                                  \
+#define DEFINE_LONG_STRIP(outputs)                                                       \
+    STRIP_ADDRESSES TARGET static void NAME(strip_long_##outputs)(const struct strip *t) \
+    {                                                                                    \
+        NAME(long_strip)(t, outputs, false);                                             \
     }
-#define DEFINE_ANY_STRIP(outputs)                                                             \
-    STRIP_ADDRESSES TARGET static void NAME(strip_any_##outputs)(const struct strip *t)                        \
-    {                                                                                         \
-        NAME(any_strip)(t, outputs, false);                                                   \
+#define DEFINE_ANY_STRIP(outputs)                                                       \
+    STRIP_ADDRESSES TARGET static void NAME(strip_any_##outputs)(const struct strip *t) \
+    {                                                                                   \
+        NAME(any_strip)(t, outputs, false);                                             \
     }
 STRIPS(DEFINE_STRIP, DEFINE_LONG_STRIP, DEFINE_ANY_STRIP)
 
@@ -252,20 +252,20 @@ static const struct strip_kernel NAME(strips)[] = {STRIPS(TABLE_STRIP, TABLE_LON
 #else
 #define REPEATING(S, L, A)
 #endif
-#define DEFINE_REPEATING_STRIP(taps, stride, outputs)                                         \
+#define DEFINE_REPEATING_STRIP(taps, stride, outputs)                                                             \
     STRIP_ADDRESSES TARGET static void NAME(repeating_strip_##taps##_##stride##_##outputs)(const struct strip *t) \
-    {                                                                                         \
-        NAME(strip)(t, taps, stride, outputs, true);                                          \
+    {                                                                                                             \
+        NAME(strip)(t, taps, stride, outputs, true);                                                              \
     }
-#define DEFINE_LONG_REPEATING_STRIP(outputs)                                                  \
-    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_long_##outputs)(const struct strip *t)             \
-    {                                                                                         \
-        NAME(long_strip)(t, outputs, true);                                                   \
+#define DEFINE_LONG_REPEATING_STRIP(outputs)                                                       \
+    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_long_##outputs)(const struct strip *t) \
+    {                                                                                              \
+        NAME(long_strip)(t, outputs, true);                                                        \
     }
-#define DEFINE_ANY_REPEATING_STRIP(outputs)                                                   \
-    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t)              \
-    {                                                                                         \
-        NAME(any_strip)(t, outputs, true);                                                    \
+#define DEFINE_ANY_REPEATING_STRIP(outputs)                                                       \
+    STRIP_ADDRESSES TARGET static void NAME(repeating_strip_any_##outputs)(const struct strip *t) \
+    {                                                                                             \
+        NAME(any_strip)(t, outputs, true);                                                        \
     }
 REPEATING(DEFINE_REPEATING_STRIP, DEFINE_LONG_REPEATING_STRIP, DEFINE_ANY_REPEATING_STRIP)
 
@@ -285,10 +285,10 @@ static const struct strip_kernel NAME(repeating_strips)[] = {
 #define SPREADS(T) SPREADS_8(T)
 #endif
 #define SPREADS_8(T) T(2, 2, 8) T(3, 2, 8) T(4, 2, 8) T(5, 2, 8) T(7, 2, 8)
-#define DEFINE_SPREAD(taps, stride, outputs)                                                  \
-    STRIP_ADDRESSES TARGET static void NAME(spread_##taps##_##stride##_##outputs)(const struct strip *t)       \
-    {                                                                                         \
-        NAME(spread)(t, taps, stride, outputs);                                               \
+#define DEFINE_SPREAD(taps, stride, outputs)                                                             \
+    STRIP_ADDRESSES TARGET static void NAME(spread_##taps##_##stride##_##outputs)(const struct strip *t) \
+    {                                                                                                    \
+        NAME(spread)(t, taps, stride, outputs);                                                          \
     }
 SPREADS(DEFINE_SPREAD)
 

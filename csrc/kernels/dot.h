@@ -77,7 +77,8 @@ INLINE void NAME(dot_run)(const struct tile *t, const REAL *sums, int count, con
     }
 #define BIAS(i) bias[(i) % columns]
     UNROLL for (int i = 0; i < DOT_SUMS; i += 4) {
-        const NAME(vec4) sum = *(const NAME(vec4) *)(sums + i) + (NAME(vec4)){BIAS(i), BIAS(i + 1), BIAS(i + 2), BIAS(i + 3)};
+        const NAME(vec4) more = {BIAS(i), BIAS(i + 1), BIAS(i + 2), BIAS(i + 3)};
+        const NAME(vec4) sum = *(const NAME(vec4) *)(sums + i) + more;
         if (i + 4 > count) {
             UNROLL for (int j = 0; j < 3; j++) {
                 if (i + j < count) {

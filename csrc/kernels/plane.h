@@ -180,14 +180,14 @@ INLINE void NAME(plane_walk)(const struct plane_tile *t, const int rows, const i
 #define PLANE_WALKS(W) W(3, 3, 2) W(3, 3, 1) W(1, 3, 4) W(1, 3, 1)
 #endif
 
-#define DEFINE_PLANE_WALK(rows, taps, vectors)                                                                \
-    AS_WRITTEN TARGET static void NAME(plane_walk_single_##rows##x##taps##_##vectors)(const struct plane_tile *t)         \
-    {                                                                                                         \
-        NAME(plane_walk)(t, rows, taps, vectors, true);                                                       \
-    }                                                                                                         \
-    AS_WRITTEN TARGET static void NAME(plane_walk_lanes_##rows##x##taps##_##vectors)(const struct plane_tile *t)          \
-    {                                                                                                         \
-        NAME(plane_walk)(t, rows, taps, vectors, false);                                                      \
+#define DEFINE_PLANE_WALK(rows, taps, vectors)                                                                    \
+    AS_WRITTEN TARGET static void NAME(plane_walk_single_##rows##x##taps##_##vectors)(const struct plane_tile *t) \
+    {                                                                                                             \
+        NAME(plane_walk)(t, rows, taps, vectors, true);                                                           \
+    }                                                                                                             \
+    AS_WRITTEN TARGET static void NAME(plane_walk_lanes_##rows##x##taps##_##vectors)(const struct plane_tile *t)  \
+    {                                                                                                             \
+        NAME(plane_walk)(t, rows, taps, vectors, false);                                                          \
     }
 PLANE_WALKS(DEFINE_PLANE_WALK)
 
@@ -213,14 +213,14 @@ static const struct plane_walk NAME(plane_walks)[] = {PLANE_WALKS(TABLE_PLANE_WA
     T(5, 2) T(4, 2) T(3, 2) T(2, 2) T(1, 2) T(3, 3) T(2, 3) T(1, 3) T(5, 1) T(4, 1) T(3, 1) T(2, 1) T(1, 1)
 #endif
 
-#define DEFINE_PLANE_TILE(rows, vectors)                                                             \
-    AS_WRITTEN TARGET static void NAME(plane_single_##rows##x##vectors)(const struct plane_tile *t)              \
-    {                                                                                                \
-        NAME(plane_tile)(t, rows, vectors, true);                                                    \
-    }                                                                                                \
-    AS_WRITTEN TARGET static void NAME(plane_lanes_##rows##x##vectors)(const struct plane_tile *t)               \
-    {                                                                                                \
-        NAME(plane_tile)(t, rows, vectors, false);                                                   \
+#define DEFINE_PLANE_TILE(rows, vectors)                                                            \
+    AS_WRITTEN TARGET static void NAME(plane_single_##rows##x##vectors)(const struct plane_tile *t) \
+    {                                                                                               \
+        NAME(plane_tile)(t, rows, vectors, true);                                                   \
+    }                                                                                               \
+    AS_WRITTEN TARGET static void NAME(plane_lanes_##rows##x##vectors)(const struct plane_tile *t)  \
+    {                                                                                               \
+        NAME(plane_tile)(t, rows, vectors, false);                                                  \
     }
 PLANE_TILES(DEFINE_PLANE_TILE)
 
@@ -286,10 +286,10 @@ INLINE void NAME(plane_sums)(const struct plane_sums *t, const int rows, const i
 #define PLANE_SUMS(S) S(3, 3) S(2, 4) S(2, 5)
 #endif
 
-#define DEFINE_PLANE_SUMS(rows, taps)                                                    \
-    AS_WRITTEN TARGET static void NAME(plane_sums_##rows##x##taps)(const struct plane_sums *t)       \
-    {                                                                                    \
-        NAME(plane_sums)(t, rows, taps);                                                 \
+#define DEFINE_PLANE_SUMS(rows, taps)                                                          \
+    AS_WRITTEN TARGET static void NAME(plane_sums_##rows##x##taps)(const struct plane_sums *t) \
+    {                                                                                          \
+        NAME(plane_sums)(t, rows, taps);                                                       \
     }
 PLANE_SUMS(DEFINE_PLANE_SUMS)
 

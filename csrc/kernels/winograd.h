@@ -167,7 +167,7 @@ INLINE NAME(vec) NAME(winograd_kernel_vector)(const REAL *kernel, const int64_t 
 }
 
 AS_WRITTEN TARGET static bool NAME(winograd_kernel)(const void *kernel_, const int64_t tap[2], int64_t row, int64_t rows,
-                                               int64_t width, void *u_, int64_t plane)
+                                                    int64_t width, void *u_, int64_t plane)
 {
     const REAL *kernel = kernel_;
     REAL *u = u_;
@@ -326,8 +326,8 @@ SHARED void NAME(winograd_grad_y_vector)(const REAL *y, int64_t y_row, int64_t y
     }
 }
 
-AS_WRITTEN TARGET static void NAME(winograd_grad_y)(const void *y_, int64_t y_row, int64_t y_pixel, int64_t rows, int64_t cols,
-                                         int64_t count, void *d_, int64_t plane)
+AS_WRITTEN TARGET static void NAME(winograd_grad_y)(const void *y_, int64_t y_row, int64_t y_pixel, int64_t rows,
+                                                    int64_t cols, int64_t count, void *d_, int64_t plane)
 {
     const REAL *y = y_;
     REAL *d = d_;
@@ -371,8 +371,9 @@ INLINE NAME(vec) NAME(winograd_grad_kernel_vector)(const REAL *m, int64_t plane,
     return sum;
 }
 
-AS_WRITTEN TARGET static bool NAME(winograd_grad_kernel)(const void *m_, int64_t plane, int64_t row, int64_t rows, int64_t columns,
-                                              void *kernel_, const int64_t tap[2], int64_t kernel_row)
+AS_WRITTEN TARGET static bool NAME(winograd_grad_kernel)(const void *m_, int64_t plane, int64_t row, int64_t rows,
+                                                         int64_t columns, void *kernel_, const int64_t tap[2],
+                                                         int64_t kernel_row)
 {
     const REAL *m = m_;
     REAL *kernel = kernel_;
