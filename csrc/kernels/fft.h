@@ -84,7 +84,7 @@ INLINE void NAME(dft8)(NAME(vec) re[8], NAME(vec) im[8])
     }
 }
 
-SHARED void NAME(dft)(NAME(vec) re[8], NAME(vec) im[8], const int radix)
+INLINE void NAME(dft)(NAME(vec) re[8], NAME(vec) im[8], const int radix)
 {
     if (radix == 3) {
         NAME(dft3)(re, im);
@@ -131,11 +131,11 @@ INLINE void NAME(twiddle)(NAME(vec) *re, NAME(vec) *im, const REAL w[2])
 
 /* A transform of values `apart` rows from each other, and their twiddle factors: of value q at w[q * turn]; plain:
  * these are 1. */
-SHARED void NAME(fft_butterfly)(NAME(vec) *row, int64_t apart, const REAL *w, int64_t turn, const int radix,
+INLINE void NAME(fft_butterfly)(NAME(vec) *row, int64_t apart, const REAL *w, int64_t turn, const int radix,
                                 const bool inverse, const bool plain)
 {
     NAME(vec) re[8], im[8];
-    UNROLL_FAST for (int q = 0; q < radix; q++) {
+    UNROLL for (int q = 0; q < radix; q++) {
         re[q] = row[2 * q * apart + inverse];
         im[q] = row[2 * q * apart + !inverse];
         if (inverse && !plain && q > 0) {
@@ -143,7 +143,7 @@ SHARED void NAME(fft_butterfly)(NAME(vec) *row, int64_t apart, const REAL *w, in
         }
     }
     NAME(dft)(re, im, radix);
-    UNROLL_FAST for (int q = 0; q < radix; q++) {
+    UNROLL for (int q = 0; q < radix; q++) {
         if (!inverse && !plain && q > 0) {
             NAME(twiddle)(&re[q], &im[q], w + q * turn);
         }
@@ -228,18 +228,18 @@ INLINE void NAME(fft_middle)(int64_t size, NAME(vec) *panel, const NAME(vec) *fi
 {
     for (int64_t row = 0; row < size; row += radix, panel += 2 * radix, filter += 2 * radix) {
         NAME(vec) re[8], im[8];
-        UNROLL_FAST for (int q = 0; q < radix; q++) {
+        UNROLL for (int q = 0; q < radix; q++) {
             re[q] = panel[2 * q];
             im[q] = panel[2 * q + 1];
         }
         NAME(dft)(re, im, radix);
-        UNROLL_FAST for (int q = 0; q < radix; q++) {
+        UNROLL for (int q = 0; q < radix; q++) {
             const NAME(vec) a = re[q], b = im[q];
             re[q] = a * filter[2 * q] + b * filter[2 * q + 1];
             im[q] = b * filter[2 * q] - a * filter[2 * q + 1];
         }
         NAME(dft)(im, re, radix);
-        UNROLL_FAST for (int q = 0; q < radix; q++) {
+        UNROLL for (int q = 0; q < radix; q++) {
             panel[2 * q] = re[q];
             panel[2 * q + 1] = im[q];
         }
