@@ -225,9 +225,17 @@ def piece_polynomial(f, low, high, middle, count):
 
 
 def normal_piece(low, high):
-    """The row of NORMAL_PIECES."""
+    """The row of NORMAL_PIECES: the place that distances are from, and the polynomial."""
     lost = (bell_ln2("f32") - mp.ln2) / mp.ln2 / 2
-    return piece_polynomial(lambda a: mills(a) * mp.exp(-lost * a * a) / 2, low, high, (low + high) / 2, 6)
+
+    def compensated(a):
+        return mills(a) * mp.exp(-lost * a * a)
+
+    if low == 0:
+        row, error = piece_polynomial(compensated, low, high, mpf(0), 5)
+        return [mpf(0), mpf(0), *row], error
+    row, error = piece_polynomial(lambda a: a * compensated(a), low, high, (low + high) / 2, 6)
+    return [(low + high) / 2, *row], error
 
 
 def tanh_piece(low, high):
@@ -254,15 +262,38 @@ def table_lines(name, text, row_of):
     yield "};"
 
 
+def array_lines(name, text, values):
+    """The C array of some numbers."""
+    yield f"/* {text} */"
+    yield f"static const REAL NAME({name})[] = {{"
+    yield from (f"    {c_number(value)}," for value in values)
+    yield "};"
+
+
+def power_lines():
+    """Powers of 2 in steps of 1/16, and of 1/32 for a rough e^x, and what is between them."""
+    powers = [mpf(2) ** (mpf(i) / 32) for i in range(32)]
+    nearest = [rounded(p, PRECISION["f32"]) for p in powers]
+    lack = [rounded((p - q) / q, PRECISION["f32"]) for p, q in zip(powers, nearest, strict=True)]
+    yield from array_lines("POWERS", "2^(i / 16)", nearest[::2])
+    yield from array_lines("POWERS_LACK", "what they lack, relative", lack[::2])
+    yield from array_lines("ROUGH_POWERS", "2^(i / 32)", nearest)
+    half_ln2 = mp.ln2 / 2 * mpf("1.0001")
+    tail = Polynomial("POWER_TAIL", "(e^r - 1 - r) / r^2 in r, relative to e^r",
+                      near_zero(lambda r: (mp.expm1(r) - r) / r**2, 0.5), lambda r: r * r + FLOOR / 1000,
+                      -half_ln2 / 16, half_ln2 / 16, (2, 0))
+    rough = Polynomial("ROUGH_POWER_TAIL", "(e^r - 1) / r in r, relative to e^r",
+                       near_zero(lambda r: mp.expm1(r) / r, 1), lambda r: abs(r) + FLOOR / 32,
+                       -half_ln2 / 32, half_ln2 / 32, (2, 0))
+    yield from polynomial_lines(tail, "f32")
+    yield from polynomial_lines(rough, "f32")
+
+
 def piece_lines():
-    """What there is for floats where a register holds a coefficient of every piece."""
-    end = mp.ln2 * mpf("1.0001")
-    tail = near_zero(lambda q: -(2 * mp.expm1(-q / 2) + q) / q**2, -mpf(1) / 4)
-    text = "(2 - 2 e^(-q / 2) - q) / q^2 in q, relative to 2 e^(-q / 2)"
-    bell = Polynomial("BELL_TAIL", text, tail, lambda q: q * q / 2 + FLOOR, -end, end, (5, 0))
+    """What there is for floats where a register holds a number for every piece."""
     yield "#if defined(PERMUTE)"
-    yield from polynomial_lines(bell, "f32")
-    yield from table_lines("NORMAL_PIECES", "(1 - Phi(a)) e^(a^2 / 2) / 2 in the distance from the middle of each piece",
+    yield from power_lines()
+    yield from table_lines("NORMAL_PIECES", "a (1 - Phi(a)) e^(a^2 / 2) in the distance from the first number",
                            normal_piece)
     yield from table_lines("TANH_PIECES", "tanh in the distance from the first number", tanh_piece)
     yield "#endif"
@@ -315,7 +346,8 @@ def constant_lines(suffix):
     selu_alpha, selu_scale = mpf("1.6732632423543772848170429916717"), mpf("1.0507009873554804934193349852946")
     constants = [
         ("NORMAL_CENTRE", "", NORMAL_CENTRE[suffix]),
-        ("NORMAL_END", "gelu(-a) is 0 from here on", NORMAL_END[suffix]),
+        ("NORMAL_END", "gelu(-a) is 0 from here on; the last number of the last piece",
+         rounded(NORMAL_END[suffix] * (1 - mpf(2) ** -bits), bits)),
         ("GELU_LOWEST", "-GELU_LOWEST - GELU_LOWEST_LOW is where gelu is least", lowest),
         ("GELU_LOWEST_LOW", "", lowest_low),
         ("LOG2_E", "1 / ln 2", rounded(1 / mp.ln2, bits)),

@@ -27,7 +27,7 @@ INLINE VEC NAME(negative_part)(VEC x) { return NAME(at_most)(x, (VEC){0}); }
 INLINE VEC NAME(gate)(IVEC open, VEC g, VEC x) { return NAME(if_nan)(x, x, NAME(where)(open, g)); }
 
 /* f(x) from v = f(-abs(x)), for f(x) + f(-x) = 1 */
-INLINE VEC NAME(mirror)(VEC x, VEC v) { return NAME(if_negative)(x, v, 1 - v); }
+INLINE VEC NAME(mirror)(VEC x, VEC v) { return NAME(unless_negative_from)(x, NAME(all)(1), v); }
 
 /* ---- Piecewise linear ---------------------------------------------------------------------------------------------------- */
 
@@ -75,7 +75,7 @@ BACKWARD(hard_silu)
 
 /* a (e^x - 1) below 0 */
 FORWARD(elu) { return NAME(if_positive)(x, x, a * NAME(expm1)(NAME(negative_part)(x), false)); }
-BACKWARD(elu) { return NAME(if_positive)(x, g, g * (a * NAME(rough_exp)(NAME(negative_part)(x)))); }
+BACKWARD(elu) { return NAME(if_positive)(x, g, g * (a * NAME(rough_exp)(NAME(negative_part)(x), 1))); }
 
 FORWARD(selu)
 {
@@ -84,7 +84,7 @@ FORWARD(selu)
 BACKWARD(selu)
 {
     return g * NAME(if_positive)(x, NAME(all)(NAME(SELU_SCALE)),
-                            NAME(SELU_SCALE_ALPHA) * NAME(rough_exp)(NAME(negative_part)(x)));
+                            NAME(SELU_SCALE_ALPHA) * NAME(rough_exp)(NAME(negative_part)(x), 1));
 }
 
 /* a (e^(x / a) - 1) below 0. Where it is x to the last digit x / a may have lost digits, being denormal. */
@@ -109,12 +109,12 @@ BACKWARD(celu)
 FORWARD(sigmoid)
 {
     const struct NAME(power) p = NAME(decay)(x);
-    const VEC e = NAME(value)(p), share = e / (1 + e), power = 1 + p.tail;
-    return NAME(mirror)(x, NAME(scaled)(p, power - power * share));
+    const VEC e = NAME(value)(p), share = e / (1 + e);
+    return NAME(mirror)(x, e - e * share);
 }
 BACKWARD(sigmoid)
 {
-    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x)), d = 1 + e;
+    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x), 1), d = 1 + e;
     return g * e / (d * d);
 }
 
@@ -122,7 +122,7 @@ BACKWARD(sigmoid)
 FORWARD(log_sigmoid) { return NAME(negative_part)(x) - NAME(log1p)(NAME(exp)(NAME(negative_abs)(x))); }
 BACKWARD(log_sigmoid)
 {
-    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x));
+    const VEC e = NAME(rough_exp)(NAME(negative_abs)(x), 1);
     return g * (NAME(if_negative)(x, NAME(all)(1), e) / (1 + e));
 }
 
@@ -158,7 +158,7 @@ FORWARD(tanh) { return NAME(tanh)(x); }
 /* 1 - tanh^2 = e^-2x / ((1 + e^-2x)^2 / 4) */
 BACKWARD(tanh)
 {
-    const VEC c = NAME(negative_abs)(x), e = NAME(rough_exp)(c + c), d = 1 + e;
+    const VEC c = NAME(negative_abs)(x), e = NAME(rough_exp)(c, 2), d = 1 + e;
     return g * e / NAME(quarter)(d * d);
 }
 
@@ -186,7 +186,7 @@ BACKWARD(softsign)
 /* x s(x) = max(x, 0) - c s(-c), where c = abs(x); s(-c) = e^-c / (1 + e^-c) */
 FORWARD(silu)
 {
-    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const VEC c = NAME(bounded_abs)(x, -NAME(EXP_LOW));
     const struct NAME(power) p = NAME(power)(-c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
@@ -199,11 +199,10 @@ BACKWARD(silu)
     return g * NAME(mirror)(x, NAME(times)(p, ((1 - c) + e) * q * q));
 }
 
-/* x Phi(x) = max(x, 0) - c Phi(-c) */
+/* x Phi(x) = max(x, 0) - c Phi(-c), where c = abs(x) */
 FORWARD(gelu)
 {
-    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(NORMAL_END)));
-    return NAME(positive_part)(x) - NAME(normal_tail)(c);
+    return NAME(positive_part)(x) - NAME(normal_tail)(NAME(bounded_abs)(x, NAME(NORMAL_END)));
 }
 /* Phi(x) + x Phi'(x) */
 BACKWARD(gelu)
@@ -239,7 +238,7 @@ INLINE struct NAME(power) NAME(gelu_tanh_decay)(VEC c)
 /* x (1 + tanh(w / 2)) / 2 = x s(w) */
 FORWARD(gelu_tanh)
 {
-    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(NAME(GELU_TANH_END)));
+    const VEC c = NAME(bounded_abs)(x, NAME(GELU_TANH_END));
     const struct NAME(power) p = NAME(gelu_tanh_decay)(c);
     return NAME(positive_part)(x) - NAME(times)(p, c / (1 + NAME(value)(p)));
 }
@@ -259,7 +258,7 @@ BACKWARD(gelu_tanh)
  *     u = e (e + 2),  d = 2 + 2 e + e^2      for x < 0, where (e + 2) / d = 1 - e (1 + e) / d. */
 FORWARD(mish)
 {
-    const VEC c = NAME(at_most)(NAME(abs)(x), NAME(all)(-NAME(EXP_LOW)));
+    const VEC c = NAME(bounded_abs)(x, -NAME(EXP_LOW));
     const struct NAME(power) p = NAME(power)(-c);
     const VEC e = NAME(value)(p), negative = NAME(times)(p, c - c * (e * (1 + e) / (2 + e * (2 + e))));
     return NAME(if_negative)(x, -negative, x * ((1 + 2 * e) / (1 + 2 * e * (1 + e))));

@@ -220,24 +220,24 @@ INLINE void NAME(log_softmax_column_from_output)(const struct NAME(walk) *w, con
     }
 }
 
-#define DEFINE_COLUMNS_FORWARD(name)                                                                               \
-    TARGET static void NAME(name)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y)            \
-    {                                                                                                              \
-        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
-            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
-            NAME(name##_column)(&w, (const REAL *)x + j, (REAL *)y + j);                                           \
-        }                                                                                                          \
+#define DEFINE_COLUMNS_FORWARD(name)                                                                                   \
+    INTERLEAVED TARGET static void NAME(name)(int64_t length, int64_t inner, int64_t lanes, const void *x, void *y)    \
+    {                                                                                                                  \
+        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                                \
+            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                         \
+            NAME(name##_column)(&w, (const REAL *)x + j, (REAL *)y + j);                                               \
+        }                                                                                                              \
     }
-#define DEFINE_COLUMNS_BACKWARD(name, from)                                                                        \
-    TARGET static void NAME(name##_##from)(int64_t length, int64_t inner, int64_t lanes, const void *g,            \
-                                           const void *v, void *grad_x)                                            \
-    {                                                                                                              \
-        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                            \
-            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                     \
-            NAME(name##_column_##from)(&w, (const REAL *)g + j, (const REAL *)v + j, (REAL *)grad_x + j);          \
-        }                                                                                                          \
+#define DEFINE_COLUMNS_BACKWARD(name, from)                                                                            \
+    INTERLEAVED TARGET static void NAME(name##_##from)(int64_t length, int64_t inner, int64_t lanes, const void *g,    \
+                                                       const void *v, void *grad_x)                                    \
+    {                                                                                                                  \
+        for (int64_t j = 0; j < lanes; j += NAME(VL)) {                                                                \
+            const struct NAME(walk) w = NAME(walk)(length, inner, min64(lanes - j, NAME(VL)));                         \
+            NAME(name##_column_##from)(&w, (const REAL *)g + j, (const REAL *)v + j, (REAL *)grad_x + j);              \
+        }                                                                                                              \
     }
-#define DEFINE_COLUMNS(name)                                                                                       \
+#define DEFINE_COLUMNS(name)                                                                                           \
     DEFINE_COLUMNS_FORWARD(name) DEFINE_COLUMNS_BACKWARD(name, backward) DEFINE_COLUMNS_BACKWARD(name, from_output)
 DEFINE_COLUMNS(softmax)
 DEFINE_COLUMNS(log_softmax)
@@ -254,7 +254,7 @@ INLINE VEC NAME(glu_value)(VEC a, VEC b)
 {
     const struct NAME(power) p = NAME(decay)(b);
     const VEC part = a / (1 + NAME(value)(p));
-    return NAME(if_negative)(b, NAME(scaled)(p, (1 + p.tail) * part), part);
+    return NAME(if_negative)(b, NAME(scaled)(p, NAME(unscaled)(p, NAME(all)(1)) * part), part);
 }
 
 /* How far ahead to ask for what will be read. Of short rows the processor does not see the next one coming, and waits for a

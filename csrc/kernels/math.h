@@ -35,12 +35,25 @@ INLINE VEC NAME(product)(VEC a, VEC x, VEC *less)
 /* The last step by itself: there the rounding counts most. */
 #define LAST_STEP(x, c) (c[0] + (x) * NAME(polynomial)(x, c + 1, sizeof(c) / sizeof *(c) - 1))
 
+/* Whether a register, or two, hold a table, and an instruction looks all elements up in it. */
+#if defined(PERMUTE) && !IS_F64
+#define TABLES 1
+#else
+#define TABLES 0
+#endif
+
 /* ---- exp ---------------------------------------------------------------------------------------------------------------
  * x = n ln 2 + r with an integer n and abs(r) <= ln(2) / 2, and e^x = 2^n e^r. No float 2^n spans the way from the largest
  * result to the smallest denormal one, so where nothing scales by n itself there are two factors, half * rest = 2^n.
+ *
+ * With tables n is a multiple of 1/16, of 1/32 where a few digits less will do, and r so small that e^r takes half as many
+ * operations. They have 2^n for the n below 1; the instruction that scales leaves out of n what is behind the point.
  */
 struct NAME(power) {
     VEC tail; /* e^r - 1 */
+#if TABLES
+    VEC fraction; /* 2^(n - floor(n)) */
+#endif
 #if defined(MM_SCALEF)
     VEC n;
 #else
@@ -51,10 +64,38 @@ struct NAME(power) {
 /* Bounds of arguments, beyond which e^x is infinite, and is 0 even times 700. */
 enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 };
 
-/* A sum with it is rounded to an integer, that then stands in the low bits. */
+/* A sum with it is rounded to an integer, that then stands in the low bits; with that of steps, to a multiple of 1 / steps. */
 #define ROUNDER ((REAL)(IS_F64 ? 0x1.8p52 : 0x1.8p23))
+#define STEPS(rough) (TABLES ? (rough) ? 32 : 16 : 1)
+#define STEP_ROUNDER(rough) (ROUNDER / STEPS(rough))
 
-/* tail and 2^n; n is what is in the low bits of shifted. */
+/* Whether products are not rounded before they are added to something. */
+#if defined(MM) || defined(__aarch64__)
+#define FUSED true
+#else
+#define FUSED false
+#endif
+
+/* e^r 2^n, where n is what is in the low bits of shifted. A rough one has a few bits less, enough for derivatives but where
+ * other roundings take them already. */
+#if TABLES
+INLINE VEC NAME(rough_fraction)(VEC shifted)
+{
+    return NAME(permute)(NAME(load)(NAME(ROUGH_POWERS)), NAME(load)(NAME(ROUGH_POWERS) + NAME(VL)), (IVEC)shifted);
+}
+
+INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
+{
+    const VEC n = shifted - STEP_ROUNDER(rough);
+    if (rough) {
+        const VEC tail = r * (NAME(ROUGH_POWER_TAIL)[0] + r * NAME(ROUGH_POWER_TAIL)[1]);
+        return (struct NAME(power)){tail, NAME(rough_fraction)(shifted), n};
+    }
+    const VEC lack = NAME(look_up)(NAME(POWERS_LACK), (UVEC)shifted);
+    const VEC tail = lack + r * (1 + r * (NAME(POWER_TAIL)[0] + r * NAME(POWER_TAIL)[1]));
+    return (struct NAME(power)){tail, NAME(look_up)(NAME(POWERS), (UVEC)shifted), n};
+}
+#else
 INLINE struct NAME(power) NAME(power_with)(VEC tail, VEC shifted)
 {
 #if defined(MM_SCALEF)
@@ -66,21 +107,14 @@ INLINE struct NAME(power) NAME(power_with)(VEC tail, VEC shifted)
 #endif
 }
 
-/* Whether products are not rounded before they are added to something. */
-#if defined(MM) || defined(__aarch64__)
-#define FUSED true
-#else
-#define FUSED false
-#endif
-
-/* e^r 2^n. A rough one has a few bits less, enough for derivatives but where other roundings take them already. */
 INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
 {
     const VEC tail = r + r * r * (rough && FUSED ? POLYNOMIAL(r, NAME(EXP_ROUGH)) : POLYNOMIAL(r, NAME(EXP_TAIL)));
     return NAME(power_with)(tail, shifted);
 }
+#endif
 
-/* v 2^n, rounded only once where it is denormal */
+/* v 2^floor(n), rounded only once where it is denormal */
 INLINE VEC NAME(scaled)(struct NAME(power) p, VEC v)
 {
 #if defined(MM_SCALEF)
@@ -90,11 +124,23 @@ INLINE VEC NAME(scaled)(struct NAME(power) p, VEC v)
 #endif
 }
 
-/* e^x, EXP_LOW <= x <= EXP_HIGH; n * LN2_HIGH is exact */
-INLINE struct NAME(power) NAME(power)(VEC x)
+/* factor e^x 2^-floor(n) */
+INLINE VEC NAME(unscaled)(struct NAME(power) p, VEC factor)
 {
-    const VEC shifted = x * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW), shifted, false);
+#if TABLES
+    factor *= p.fraction;
+#endif
+    return factor + factor * p.tail;
+}
+
+/* x - n LN2_HIGH, exactly: as n LN2_HIGH is, but with steps. Then nothing else may be fused with this subtraction. */
+INLINE VEC NAME(high_rest)(VEC x, VEC n)
+{
+#if TABLES
+    return MM(fnmadd)(n, NAME(all)(NAME(LN2_HIGH)), x);
+#else
+    return x - n * NAME(LN2_HIGH);
+#endif
 }
 
 /* x - n ln 2 to a few bits less: n < 256 times what a float lacks of ln 2 is at most 4 2^-24. */
@@ -107,38 +153,61 @@ INLINE VEC NAME(rough_rest)(VEC x, VEC n)
 #endif
 }
 
+/* e^x, EXP_LOW <= x <= EXP_HIGH */
+INLINE struct NAME(power) NAME(power)(VEC x)
+{
+    const VEC shifted = x * NAME(LOG2_E) + STEP_ROUNDER(false), n = shifted - STEP_ROUNDER(false);
+    return NAME(power_of)(NAME(high_rest)(x, n) - n * NAME(LN2_LOW), shifted, false);
+}
+
 /* e^x for derivatives, within 4 ULP. */
 INLINE struct NAME(power) NAME(rough_power)(VEC x)
 {
-    const VEC shifted = x * NAME(LOG2_E) + ROUNDER;
-    return NAME(power_of)(NAME(rough_rest)(x, shifted - ROUNDER), shifted, true);
+    const VEC shifted = x * NAME(LOG2_E) + STEP_ROUNDER(true), n = shifted - STEP_ROUNDER(true);
+    return NAME(power_of)(NAME(rough_rest)(x, n), shifted, true);
 }
 
 /* e^(x - less), in the same bounds; `less` is small beside x. If x was only rounded by it, it does not change n. */
 INLINE struct NAME(power) NAME(power_less)(VEC x, VEC less, const bool rounding, const bool rough)
 {
-    const VEC shifted = (rounding ? x : (VEC)(x - less)) * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
-    return NAME(power_of)((x - n * NAME(LN2_HIGH)) - (n * NAME(LN2_LOW) + less), shifted, rough);
+    const VEC shifted = (rounding ? x : (VEC)(x - less)) * NAME(LOG2_E) + STEP_ROUNDER(rough);
+    const VEC n = shifted - STEP_ROUNDER(rough);
+    return NAME(power_of)(NAME(high_rest)(x, n) - (n * NAME(LN2_LOW) + less), shifted, rough);
 }
 
 /* e^x times or divided by something; rounded only once where the result is denormal. */
-INLINE VEC NAME(times)(struct NAME(power) p, VEC factor) { return NAME(scaled)(p, factor + factor * p.tail); }
-INLINE VEC NAME(over)(struct NAME(power) p, VEC divisor) { return NAME(scaled)(p, (1 + p.tail) / divisor); }
+INLINE VEC NAME(times)(struct NAME(power) p, VEC factor) { return NAME(scaled)(p, NAME(unscaled)(p, factor)); }
+INLINE VEC NAME(over)(struct NAME(power) p, VEC divisor)
+{
+    return NAME(scaled)(p, NAME(unscaled)(p, NAME(all)(1)) / divisor);
+}
 
-INLINE VEC NAME(value)(struct NAME(power) p) { return NAME(scaled)(p, 1 + p.tail); }
+INLINE VEC NAME(value)(struct NAME(power) p) { return NAME(times)(p, NAME(all)(1)); }
 
 INLINE VEC NAME(exp_bounds)(VEC x)
 {
     return NAME(at_most)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))), NAME(all)(NAME(EXP_HIGH)));
 }
 
-/* For derivatives; x <= EXP_HIGH. The two sums do not wait for each other as those of value() and power_of() do. */
-INLINE VEC NAME(rough_exp)(VEC x)
+/* e^(times x) for derivatives; times x <= EXP_HIGH, and times a power of 2. */
+#if TABLES
+INLINE VEC NAME(rough_exp)(VEC x, const int times)
 {
-    const VEC bounded = NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))), shifted = bounded * NAME(LOG2_E) + ROUNDER;
-    const VEC r = NAME(rough_rest)(bounded, shifted - ROUNDER);
+    const REAL rounder = STEP_ROUNDER(true), *tail = NAME(ROUGH_POWER_TAIL);
+    const VEC bounded = NAME(at_least)(x, NAME(all)((REAL)NAME(EXP_LOW) / times));
+    const VEC shifted = bounded * (times * NAME(LOG2_E)) + rounder, n = shifted - rounder;
+    const VEC rest = MM(fnmadd)(n, NAME(all)(NAME(LN2) / times), bounded), fraction = NAME(rough_fraction)(shifted);
+    return MM(scalef)(fraction + fraction * rest * (times * tail[0] + times * times * tail[1] * rest), n);
+}
+#else
+/* The two sums do not wait for each other as those of value() and power_of() do. */
+INLINE VEC NAME(rough_exp)(VEC x, const int times)
+{
+    const VEC bounded = NAME(at_least)(times == 2 ? (VEC)(x + x) : x, NAME(all)(NAME(EXP_LOW)));
+    const VEC shifted = bounded * NAME(LOG2_E) + ROUNDER, r = NAME(rough_rest)(bounded, shifted - ROUNDER);
     return NAME(scaled)(NAME(power_with)(r, shifted), (1 + r) + r * r * POLYNOMIAL(r, NAME(EXP_ROUGH)));
 }
+#endif
 
 /* e^x, x <= EXP_HIGH */
 INLINE VEC NAME(exp)(VEC x) { return NAME(value)(NAME(power)(NAME(at_least)(x, NAME(all)(NAME(EXP_LOW))))); }
@@ -210,7 +279,7 @@ INLINE VEC NAME(log)(VEC v)
 
 /* ---- tanh -------------------------------------------------------------------------------------------------------------- */
 
-#if defined(PERMUTE) && !IS_F64
+#if TABLES
 /* Functions in pieces, quarters of the binades of a + 1: registers hold one coefficient of all pieces. */
 #define PIECE_BITS (NAME(MANTISSA) - 2)
 
@@ -268,7 +337,7 @@ INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
     const VEC high = NAME(upper_half)(a), square = -half * high * high, less = half * (a - high) * (a + high);
     const VEC sum = square - less;
 #endif
-    const VEC shifted = sum * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
+    const VEC shifted = sum * NAME(LOG2_E) + STEP_ROUNDER(rough), n = shifted - STEP_ROUNDER(rough);
 #if defined(MM) && !IS_F64
     return NAME(power_of)(MM(fnmadd)(n, NAME(all)(NAME(LN2)), square) - less, shifted, rough);
 #else
@@ -276,20 +345,20 @@ INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
 #endif
 }
 
-#if defined(PERMUTE) && !IS_F64
-/* a (1 - Phi(a)), 0 <= a <= NORMAL_END, in less time and with a smaller error. Multipliers are what it waits for: pieces take
- * half the operations of a division and one polynomial for all, and with q = a^2 + n ln 4, 2 - 2 e^(-q / 2) needs no halves. */
+#if TABLES
+/* a (1 - Phi(a)), 0 <= a <= NORMAL_END, in less time and with a smaller error. e^(-a^2 / 2) is rough_power's way: half of
+ * q = a^2 + n ln 4 is left to -r. */
 INLINE VEC NAME(normal_tail)(VEC a)
 {
     enum { ROWS = sizeof NAME(NORMAL_PIECES) / sizeof *NAME(NORMAL_PIECES) };
+    const REAL *tail = NAME(ROUGH_POWER_TAIL);
     const VEC square = a * a, more = MM(fmsub)(a, a, square);
-    const VEC n = (square * (NAME(LOG2_E) / -2) + ROUNDER) - ROUNDER;
+    const VEC shifted = square * (NAME(LOG2_E) / -2) + STEP_ROUNDER(true), n = shifted - STEP_ROUNDER(true);
     const VEC q = MM(fmadd)(n, NAME(all)(2 * NAME(LN2)), square) + more;
-    const VEC twice = MM(fnmadd)(a, q + q * q * POLYNOMIAL(q, NAME(BELL_TAIL)), a + a);
-    const UVEC bits = (UVEC)(a + 1), start = bits & (~(UVEC){0} << PIECE_BITS);
-    const VEC h = a - ((VEC)(start | (1u << (PIECE_BITS - 1))) - 1);
-    const VEC half = NAME(in_piece)(NAME(NORMAL_PIECES), 0, ROWS, bits >> PIECE_BITS, h);
-    return MM(scalef)(half * twice, n);
+    const UVEC piece = (UVEC)(a + 1) >> PIECE_BITS;
+    const VEC h = a - NAME(look_up)(NAME(NORMAL_PIECES)[0], piece);
+    const VEC v = NAME(rough_fraction)(shifted) * NAME(in_piece)(NAME(NORMAL_PIECES), 1, ROWS, piece, h);
+    return MM(scalef)(v + v * q * (tail[0] / -2 + q * (tail[1] / 4)), n);
 }
 #else
 /* a (1 - Phi(a)), 0 <= a <= NORMAL_END. The tail of the bell goes to t and not to the product, which would be rounded in a
@@ -316,3 +385,4 @@ INLINE VEC NAME(normal_slope)(VEC a)
     const VEC t = a / (a + NAME(NORMAL_CENTRE));
     return ((NAME(GELU_LOWEST) - a) + NAME(GELU_LOWEST_LOW)) * LAST_STEP((t + t) - 1, NAME(NORMAL_SLOPE));
 }
+#undef TABLES

@@ -45,10 +45,16 @@ INLINE VEC NAME(if_positive)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_GT_OQ,
 INLINE VEC NAME(if_negative)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_LT_OQ, (VEC){0}, a, b); }
 INLINE VEC NAME(if_nan)(VEC x, VEC a, VEC b) { return SELECT(x, _CMP_UNORD_Q, x, a, b); }
 #undef SELECT
+/* v where x < 0, elsewhere a - v */
+INLINE VEC NAME(unless_negative_from)(VEC x, VEC a, VEC v)
+{
+    return MM(mask_sub)(v, CAT(MM(cmp), mask)(x, (VEC){0}, _CMP_NLT_UQ), a, v);
+}
 #else
 INLINE VEC NAME(if_positive)(VEC x, VEC a, VEC b) { return NAME(select)(x > 0, a, b); }
 INLINE VEC NAME(if_negative)(VEC x, VEC a, VEC b) { return NAME(select)(x < 0, a, b); }
 INLINE VEC NAME(if_nan)(VEC x, VEC a, VEC b) { return NAME(select)(x == x, b, a); }
+INLINE VEC NAME(unless_negative_from)(VEC x, VEC a, VEC v) { return NAME(if_negative)(x, v, a - v); }
 #endif
 
 /* Bounds; NaN stays NaN. GCC makes no single instruction of the selection, though it is one. */
@@ -61,6 +67,17 @@ INLINE VEC NAME(at_most)(VEC x, VEC high) { return NAME(select)(x > high, high, 
 #endif
 
 INLINE VEC NAME(abs)(VEC x) { return (VEC)((UVEC)x & (~(UVEC){0} >> 1)); }
+/* min(abs(x), high), which may be high where x is NaN */
+#if defined(MM_MASKED)
+INLINE VEC NAME(bounded_abs)(VEC x, REAL high)
+{
+    enum { SMALLER_ABS = 2, NO_SIGN = 2 << 2 };
+    return MM(range)(x, NAME(all)(high), SMALLER_ABS | NO_SIGN);
+}
+#else
+INLINE VEC NAME(bounded_abs)(VEC x, REAL high) { return NAME(at_most)(NAME(abs)(x), NAME(all)(high)); }
+#endif
+
 INLINE VEC NAME(negative_abs)(VEC x) { return (VEC)((UVEC)x | ~(~(UVEC){0} >> 1)); }
 INLINE VEC NAME(with_sign)(VEC x, VEC sign) { return (VEC)((UVEC)x | ((UVEC)sign & ~(~(UVEC){0} >> 1))); } /* x >= 0 */
 
