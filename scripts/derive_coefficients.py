@@ -270,33 +270,34 @@ def array_lines(name, text, values):
     yield "};"
 
 
-def power_lines():
-    """Powers of 2 in steps of 1/16, and of 1/32 for a rough e^x, and what is between them."""
-    powers = [mpf(2) ** (mpf(i) / 32) for i in range(32)]
-    nearest = [rounded(p, PRECISION["f32"]) for p in powers]
-    lack = [rounded((p - q) / q, PRECISION["f32"]) for p, q in zip(powers, nearest, strict=True)]
-    yield from array_lines("POWERS", "2^(i / 16)", nearest[::2])
+LANES = {"f32": 16, "f64": 8}  # numbers that a register holds
+
+
+def power_lines(suffix):
+    """Powers of 2 that a register holds, or two for a rough e^x, and what is between them."""
+    bits, lanes = PRECISION[suffix], LANES[suffix]
+    powers = [mpf(2) ** (mpf(i) / (2 * lanes)) for i in range(2 * lanes)]
+    nearest = [rounded(p, bits) for p in powers]
+    lack = [rounded((p - q) / q, bits) for p, q in zip(powers, nearest, strict=True)]
+    yield from array_lines("POWERS", f"2^(i / {lanes})", nearest[::2])
     yield from array_lines("POWERS_LACK", "what they lack, relative", lack[::2])
-    yield from array_lines("ROUGH_POWERS", "2^(i / 32)", nearest)
-    half_ln2 = mp.ln2 / 2 * mpf("1.0001")
+    yield from array_lines("ROUGH_POWERS", f"2^(i / {2 * lanes})", nearest)
+    near = mp.ln2 / 2 / lanes * mpf("1.0001")
     tail = Polynomial("POWER_TAIL", "(e^r - 1 - r) / r^2 in r, relative to e^r",
                       near_zero(lambda r: (mp.expm1(r) - r) / r**2, 0.5), lambda r: r * r + FLOOR / 1000,
-                      -half_ln2 / 16, half_ln2 / 16, (2, 0))
+                      -near, near, (2, 6))
     rough = Polynomial("ROUGH_POWER_TAIL", "(e^r - 1) / r in r, relative to e^r",
                        near_zero(lambda r: mp.expm1(r) / r, 1), lambda r: abs(r) + FLOOR / 32,
-                       -half_ln2 / 32, half_ln2 / 32, (2, 0))
-    yield from polynomial_lines(tail, "f32")
-    yield from polynomial_lines(rough, "f32")
+                       -near / 2, near / 2, (2, 6))
+    yield from polynomial_lines(tail, suffix)
+    yield from polynomial_lines(rough, suffix)
 
 
 def piece_lines():
     """What there is for floats where a register holds a number for every piece."""
-    yield "#if defined(PERMUTE)"
-    yield from power_lines()
     yield from table_lines("NORMAL_PIECES", "a (1 - Phi(a)) e^(a^2 / 2) in the distance from the first number",
                            normal_piece)
     yield from table_lines("TANH_PIECES", "tanh in the distance from the first number", tanh_piece)
-    yield "#endif"
 
 
 # ---- The file --------------------------------------------------------------------------------------------------------
@@ -379,8 +380,11 @@ def lines():
         for polynomial in [*polynomials(), *normal_polynomials(suffix)]:
             print(suffix, polynomial.name, file=sys.stderr)
             yield from polynomial_lines(polynomial, suffix)
+        yield "#if defined(PERMUTE)"
+        yield from power_lines(suffix)
         if suffix == "f32":
             yield from piece_lines()
+        yield "#endif"
     yield "#endif"
 
 

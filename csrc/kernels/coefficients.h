@@ -626,4 +626,67 @@ static const REAL NAME(NORMAL_SLOPE)[] = {
     0x1.e9aa4aff9f05ap-33,
     0x1.3ef417fdf41e6p-35,
 };
+#if defined(PERMUTE)
+/* 2^(i / 8) */
+static const REAL NAME(POWERS)[] = {
+    0x1.0000000000000p+0,
+    0x1.172b83c7d517bp+0,
+    0x1.306fe0a31b715p+0,
+    0x1.4bfdad5362a27p+0,
+    0x1.6a09e667f3bcdp+0,
+    0x1.8ace5422aa0dbp+0,
+    0x1.ae89f995ad3adp+0,
+    0x1.d5818dcfba487p+0,
+};
+/* what they lack, relative */
+static const REAL NAME(POWERS_LACK)[] = {
+    0,
+    -0x1.01b15eaa59348p-55,
+    0x1.34d754db0abb6p-55,
+    0x1.690cebb7aafb0p-56,
+    -0x1.3b3efbf5e2228p-54,
+    0x1.db72fc1f0eab4p-55,
+    0x1.c1a7792cb3387p-55,
+    0x1.4a385a63d07a7p-56,
+};
+/* 2^(i / 16) */
+static const REAL NAME(ROUGH_POWERS)[] = {
+    0x1.0000000000000p+0,
+    0x1.0b5586cf9890fp+0,
+    0x1.172b83c7d517bp+0,
+    0x1.2387a6e756238p+0,
+    0x1.306fe0a31b715p+0,
+    0x1.3dea64c123422p+0,
+    0x1.4bfdad5362a27p+0,
+    0x1.5ab07dd485429p+0,
+    0x1.6a09e667f3bcdp+0,
+    0x1.7a11473eb0187p+0,
+    0x1.8ace5422aa0dbp+0,
+    0x1.9c49182a3f090p+0,
+    0x1.ae89f995ad3adp+0,
+    0x1.c199bdd85529cp+0,
+    0x1.d5818dcfba487p+0,
+    0x1.ea4afa2a490dap+0,
+};
+/* (e^r - 1 - r) / r^2 in r, relative to e^r, from -0.043326 to 0.043326:
+ * error 2^-58.28. */
+static const REAL NAME(POWER_TAIL)[] = {
+    0x1.000000000010ep-1,
+    0x1.5555555555660p-3,
+    0x1.55555547fb255p-5,
+    0x1.11111107cf823p-7,
+    0x1.6c1cc0d9114c8p-10,
+    0x1.a02078441ec24p-13,
+};
+/* (e^r - 1) / r in r, relative to e^r, from -0.021663 to 0.021663:
+ * error 2^-56.93. */
+static const REAL NAME(ROUGH_POWER_TAIL)[] = {
+    0x1.000000000000ap+0,
+    0x1.0000000000007p-1,
+    0x1.555555540583bp-3,
+    0x1.55555554322d4p-5,
+    0x1.11126ecefc362p-7,
+    0x1.6c18794f03e04p-10,
+};
+#endif
 #endif

@@ -17,7 +17,7 @@ INLINE VEC NAME(polynomial)(VEC x, const REAL *c, const int count)
     if (count % 2 == 0) {
         sum = sum * x + c[count - 2];
     }
-    _Pragma("GCC unroll 32") for (int i = (count - 3) / 2 * 2; i >= 0; i -= 2) {
+    _Pragma("GCC unroll 32") for (int i = (count - 1) / 2 * 2 - 2; i >= 0; i -= 2) {
         sum = sum * square + (c[i + 1] * x + c[i]);
     }
     return sum;
@@ -36,7 +36,7 @@ INLINE VEC NAME(product)(VEC a, VEC x, VEC *less)
 #define LAST_STEP(x, c) (c[0] + (x) * NAME(polynomial)(x, c + 1, sizeof(c) / sizeof *(c) - 1))
 
 /* Whether a register, or two, hold a table, and an instruction looks all elements up in it. */
-#if defined(PERMUTE) && !IS_F64
+#if defined(PERMUTE)
 #define TABLES 1
 #else
 #define TABLES 0
@@ -46,8 +46,9 @@ INLINE VEC NAME(product)(VEC a, VEC x, VEC *less)
  * x = n ln 2 + r with an integer n and abs(r) <= ln(2) / 2, and e^x = 2^n e^r. No float 2^n spans the way from the largest
  * result to the smallest denormal one, so where nothing scales by n itself there are two factors, half * rest = 2^n.
  *
- * With tables n is a multiple of 1/16, of 1/32 where a few digits less will do, and r so small that e^r takes half as many
- * operations. They have 2^n for the n below 1; the instruction that scales leaves out of n what is behind the point.
+ * With tables n may be a multiple of 1/16 (float64: 1/8), of half of that where a few digits less will do, and r so small that
+ * e^r takes half as many operations. They have 2^n for the n below 1; the instruction that scales leaves out of n what is
+ * behind the point.
  */
 struct NAME(power) {
     VEC tail; /* e^r - 1 */
@@ -66,7 +67,7 @@ enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 
 
 /* A sum with it is rounded to an integer, that then stands in the low bits; with that of steps, to a multiple of 1 / steps. */
 #define ROUNDER ((REAL)(IS_F64 ? 0x1.8p52 : 0x1.8p23))
-#define STEPS(rough) (TABLES ? (rough) ? 32 : 16 : 1)
+#define STEPS(rough) (TABLES ? (rough) ? 2 * NAME(VL) : NAME(VL) : 1)
 #define STEP_ROUNDER(rough) (ROUNDER / STEPS(rough))
 
 /* Whether products are not rounded before they are added to something. */
@@ -76,29 +77,13 @@ enum { NAME(EXP_HIGH) = IS_F64 ? 710 : 89, NAME(EXP_LOW) = IS_F64 ? -760 : -112 
 #define FUSED false
 #endif
 
-/* e^r 2^n, where n is what is in the low bits of shifted. A rough one has a few bits less, enough for derivatives but where
- * other roundings take them already. */
-#if TABLES
-INLINE VEC NAME(rough_fraction)(VEC shifted)
-{
-    return NAME(permute)(NAME(load)(NAME(ROUGH_POWERS)), NAME(load)(NAME(ROUGH_POWERS) + NAME(VL)), (IVEC)shifted);
-}
-
-INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
-{
-    const VEC n = shifted - STEP_ROUNDER(rough);
-    if (rough) {
-        const VEC tail = r * (NAME(ROUGH_POWER_TAIL)[0] + r * NAME(ROUGH_POWER_TAIL)[1]);
-        return (struct NAME(power)){tail, NAME(rough_fraction)(shifted), n};
-    }
-    const VEC lack = NAME(look_up)(NAME(POWERS_LACK), (UVEC)shifted);
-    const VEC tail = lack + r * (1 + r * (NAME(POWER_TAIL)[0] + r * NAME(POWER_TAIL)[1]));
-    return (struct NAME(power)){tail, NAME(look_up)(NAME(POWERS), (UVEC)shifted), n};
-}
-#else
+/* e^r 2^n, where n is the integer in the low bits of shifted. A rough one has a few bits less, enough for derivatives but
+ * where other roundings take them already. */
 INLINE struct NAME(power) NAME(power_with)(VEC tail, VEC shifted)
 {
-#if defined(MM_SCALEF)
+#if TABLES
+    return (struct NAME(power)){tail, NAME(all)(1), shifted - ROUNDER};
+#elif defined(MM_SCALEF)
     return (struct NAME(power)){tail, shifted - ROUNDER};
 #else
     const UVEC exponents = (UVEC)shifted + 2 * NAME(BIAS);
@@ -111,6 +96,29 @@ INLINE struct NAME(power) NAME(power_of)(VEC r, VEC shifted, const bool rough)
 {
     const VEC tail = r + r * r * (rough && FUSED ? POLYNOMIAL(r, NAME(EXP_ROUGH)) : POLYNOMIAL(r, NAME(EXP_TAIL)));
     return NAME(power_with)(tail, shifted);
+}
+
+/* The same for n in STEPS(rough). */
+#if TABLES
+INLINE VEC NAME(rough_fraction)(VEC shifted)
+{
+    return NAME(permute)(NAME(load)(NAME(ROUGH_POWERS)), NAME(load)(NAME(ROUGH_POWERS) + NAME(VL)), (IVEC)shifted);
+}
+
+INLINE struct NAME(power) NAME(power_in_steps)(VEC r, VEC shifted, const bool rough)
+{
+    const VEC n = shifted - STEP_ROUNDER(rough);
+    if (rough) {
+        return (struct NAME(power)){r * POLYNOMIAL(r, NAME(ROUGH_POWER_TAIL)), NAME(rough_fraction)(shifted), n};
+    }
+    const VEC lack = NAME(look_up)(NAME(POWERS_LACK), (UVEC)shifted);
+    const VEC tail = lack + r * (1 + r * POLYNOMIAL(r, NAME(POWER_TAIL)));
+    return (struct NAME(power)){tail, NAME(look_up)(NAME(POWERS), (UVEC)shifted), n};
+}
+#else
+INLINE struct NAME(power) NAME(power_in_steps)(VEC r, VEC shifted, const bool rough)
+{
+    return NAME(power_of)(r, shifted, rough);
 }
 #endif
 
@@ -143,13 +151,16 @@ INLINE VEC NAME(high_rest)(VEC x, VEC n)
 #endif
 }
 
-/* x - n ln 2 to a few bits less: n < 256 times what a float lacks of ln 2 is at most 4 2^-24. */
-INLINE VEC NAME(rough_rest)(VEC x, VEC n)
+/* x - n ln 2, float to a few bits less: n < 256 times what a float lacks of ln 2 is at most 4 2^-24. All of it 1 / times as
+ * large, for a power of 2. */
+INLINE VEC NAME(rough_rest)(VEC x, VEC n, const int times)
 {
 #if defined(MM) && !IS_F64
-    return MM(fnmadd)(n, NAME(all)(NAME(LN2)), x);
+    return MM(fnmadd)(n, NAME(all)(NAME(LN2) / times), x);
+#elif defined(MM)
+    return MM(fnmadd)(n, NAME(all)(NAME(LN2_LOW) / times), MM(fnmadd)(n, NAME(all)(NAME(LN2_HIGH) / times), x));
 #else
-    return (x - n * NAME(LN2_HIGH)) - n * NAME(LN2_LOW);
+    return (x - n * (NAME(LN2_HIGH) / times)) - n * (NAME(LN2_LOW) / times);
 #endif
 }
 
@@ -157,14 +168,14 @@ INLINE VEC NAME(rough_rest)(VEC x, VEC n)
 INLINE struct NAME(power) NAME(power)(VEC x)
 {
     const VEC shifted = x * NAME(LOG2_E) + STEP_ROUNDER(false), n = shifted - STEP_ROUNDER(false);
-    return NAME(power_of)(NAME(high_rest)(x, n) - n * NAME(LN2_LOW), shifted, false);
+    return NAME(power_in_steps)(NAME(high_rest)(x, n) - n * NAME(LN2_LOW), shifted, false);
 }
 
 /* e^x for derivatives, within 4 ULP. */
 INLINE struct NAME(power) NAME(rough_power)(VEC x)
 {
     const VEC shifted = x * NAME(LOG2_E) + STEP_ROUNDER(true), n = shifted - STEP_ROUNDER(true);
-    return NAME(power_of)(NAME(rough_rest)(x, n), shifted, true);
+    return NAME(power_in_steps)(NAME(rough_rest)(x, n, 1), shifted, true);
 }
 
 /* e^(x - less), in the same bounds; `less` is small beside x. If x was only rounded by it, it does not change n. */
@@ -172,7 +183,7 @@ INLINE struct NAME(power) NAME(power_less)(VEC x, VEC less, const bool rounding,
 {
     const VEC shifted = (rounding ? x : (VEC)(x - less)) * NAME(LOG2_E) + STEP_ROUNDER(rough);
     const VEC n = shifted - STEP_ROUNDER(rough);
-    return NAME(power_of)(NAME(high_rest)(x, n) - (n * NAME(LN2_LOW) + less), shifted, rough);
+    return NAME(power_in_steps)(NAME(high_rest)(x, n) - (n * NAME(LN2_LOW) + less), shifted, rough);
 }
 
 /* e^x times or divided by something; rounded only once where the result is denormal. */
@@ -193,18 +204,23 @@ INLINE VEC NAME(exp_bounds)(VEC x)
 #if TABLES
 INLINE VEC NAME(rough_exp)(VEC x, const int times)
 {
-    const REAL rounder = STEP_ROUNDER(true), *tail = NAME(ROUGH_POWER_TAIL);
+    enum { COUNT = sizeof NAME(ROUGH_POWER_TAIL) / sizeof(REAL) };
+    const REAL rounder = STEP_ROUNDER(true);
     const VEC bounded = NAME(at_least)(x, NAME(all)((REAL)NAME(EXP_LOW) / times));
     const VEC shifted = bounded * (times * NAME(LOG2_E)) + rounder, n = shifted - rounder;
-    const VEC rest = MM(fnmadd)(n, NAME(all)(NAME(LN2) / times), bounded), fraction = NAME(rough_fraction)(shifted);
-    return MM(scalef)(fraction + fraction * rest * (times * tail[0] + times * times * tail[1] * rest), n);
+    const VEC r = NAME(rough_rest)(bounded, n, times), fraction = NAME(rough_fraction)(shifted);
+    REAL tail[COUNT], power = times;
+    UNROLL for (int i = 0; i < COUNT; i++, power *= times) {
+        tail[i] = power * NAME(ROUGH_POWER_TAIL)[i];
+    }
+    return MM(scalef)(fraction + fraction * r * POLYNOMIAL(r, tail), n);
 }
 #else
 /* The two sums do not wait for each other as those of value() and power_of() do. */
 INLINE VEC NAME(rough_exp)(VEC x, const int times)
 {
     const VEC bounded = NAME(at_least)(times == 2 ? (VEC)(x + x) : x, NAME(all)(NAME(EXP_LOW)));
-    const VEC shifted = bounded * NAME(LOG2_E) + ROUNDER, r = NAME(rough_rest)(bounded, shifted - ROUNDER);
+    const VEC shifted = bounded * NAME(LOG2_E) + ROUNDER, r = NAME(rough_rest)(bounded, shifted - ROUNDER, 1);
     return NAME(scaled)(NAME(power_with)(r, shifted), (1 + r) + r * r * POLYNOMIAL(r, NAME(EXP_ROUGH)));
 }
 #endif
@@ -224,7 +240,7 @@ INLINE struct NAME(plain_power) NAME(plain_power)(VEC x, const int less, const b
     const VEC shifted = x * NAME(LOG2_E) + rounder, n = shifted - rounder;
     const VEC scale = (VEC)((UVEC)shifted << NAME(MANTISSA));
     if (rough) {
-        const VEC r = NAME(rough_rest)(x, n);
+        const VEC r = NAME(rough_rest)(x, n, 1);
         return (struct NAME(plain_power)){r + r * r * POLYNOMIAL(r, NAME(EXP_ROUGH)), scale};
     }
     const VEC high = x - n * NAME(LN2_HIGH), r = high - n * NAME(LN2_LOW);
@@ -279,7 +295,7 @@ INLINE VEC NAME(log)(VEC v)
 
 /* ---- tanh -------------------------------------------------------------------------------------------------------------- */
 
-#if TABLES
+#if TABLES && !IS_F64
 /* Functions in pieces, quarters of the binades of a + 1: registers hold one coefficient of all pieces. */
 #define PIECE_BITS (NAME(MANTISSA) - 2)
 
@@ -337,7 +353,7 @@ INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
     const VEC high = NAME(upper_half)(a), square = -half * high * high, less = half * (a - high) * (a + high);
     const VEC sum = square - less;
 #endif
-    const VEC shifted = sum * NAME(LOG2_E) + STEP_ROUNDER(rough), n = shifted - STEP_ROUNDER(rough);
+    const VEC shifted = sum * NAME(LOG2_E) + ROUNDER, n = shifted - ROUNDER;
 #if defined(MM) && !IS_F64
     return NAME(power_of)(MM(fnmadd)(n, NAME(all)(NAME(LN2)), square) - less, shifted, rough);
 #else
@@ -345,7 +361,7 @@ INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
 #endif
 }
 
-#if TABLES
+#if TABLES && !IS_F64
 /* a (1 - Phi(a)), 0 <= a <= NORMAL_END, in less time and with a smaller error. e^(-a^2 / 2) is rough_power's way: half of
  * q = a^2 + n ln 4 is left to -r. */
 INLINE VEC NAME(normal_tail)(VEC a)
