@@ -206,7 +206,8 @@ def normal_polynomials(suffix):
 
 # ---- Functions in pieces, for floats ---------------------------------------------------------------------------------
 
-PIECES = 16
+LANES = {"f32": 16, "f64": 8}  # numbers that a register holds
+PIECES = LANES["f32"]
 
 
 def piece(index):
@@ -224,18 +225,39 @@ def piece_polynomial(f, low, high, middle, count):
     return coefficients, largest_error(*arguments, coefficients)
 
 
+BELL_LN4 = rounded(2 * mp.ln2, 11)  # its product with n is exact; n BELL_LN4 stands for n ln 4 / (1 - BELL_LOST)
+BELL_LOST = 1 - 2 * mp.ln2 / BELL_LN4
+
+
+def bell_lines():
+    """e^(-a^2 / 2) = 2^n e^(-q (1 - BELL_LOST) / 2) e^(-a^2 BELL_LOST / 2), q = a^2 + n BELL_LN4; the last goes to the pieces."""
+    near = mp.ln2 / LANES["f32"] / 2 * mpf("1.001")
+    half = (1 - BELL_LOST) / 2
+    yield f"static const REAL NAME(BELL_LN4) = {c_number(BELL_LN4)}; /* nearly, so that n times it is exact */"
+    yield from polynomial_lines(
+        Polynomial("BELL_TAIL", "(e^(-m q) - 1) / q in q, 2 m = ln 4 / BELL_LN4, relative to e^(-m q)",
+                   near_zero(lambda q: mp.expm1(-half * q) / q, -half), lambda q: abs(q) + FLOOR / 32, -near, near, (2, 0)),
+        "f32")
+
+
 def normal_piece(low, high):
     """The row of NORMAL_PIECES: the place that distances are from, and the polynomial."""
-    lost = (bell_ln2("f32") - mp.ln2) / mp.ln2 / 2
 
-    def compensated(a):
-        return mills(a) * mp.exp(-lost * a * a)
+    def rest(a):
+        return mills(a) * mp.exp(-a * a * BELL_LOST / 2)
 
     if low == 0:
-        row, error = piece_polynomial(compensated, low, high, mpf(0), 5)
+        row, error = piece_polynomial(rest, low, high, mpf(0), 5)
         return [mpf(0), mpf(0), *row], error
-    row, error = piece_polynomial(lambda a: a * compensated(a), low, high, (low + high) / 2, 6)
-    return [(low + high) / 2, *row], error
+    def lost(place):
+        exact = place * rest(place)
+        return abs(rounded(exact, PRECISION["f32"]) / exact - 1)
+
+    middle, step = (low + high) / 2, (high - low) / 4096
+    near = sorted((middle + step * i for i in range(-64, 65)), key=lost)[:12]  # there the value is almost a float
+    rows = {place: piece_polynomial(lambda a: a * rest(a), low, high, place, 6) for place in (middle, *near)}
+    place, (row, error) = min(rows.items(), key=lambda item: item[1][1])
+    return [place, *row], error
 
 
 def tanh_piece(low, high):
@@ -270,9 +292,6 @@ def array_lines(name, text, values):
     yield "};"
 
 
-LANES = {"f32": 16, "f64": 8}  # numbers that a register holds
-
-
 def power_lines(suffix):
     """Powers of 2 that a register holds, or two for a rough e^x, and what is between them."""
     bits, lanes = PRECISION[suffix], LANES[suffix]
@@ -295,8 +314,8 @@ def power_lines(suffix):
 
 def piece_lines():
     """What there is for floats where a register holds a number for every piece."""
-    yield from table_lines("NORMAL_PIECES", "a (1 - Phi(a)) e^(a^2 / 2) in the distance from the first number",
-                           normal_piece)
+    yield from bell_lines()
+    yield from table_lines("NORMAL_PIECES", "a (1 - Phi(a)) e^(a^2 m) in the distance from the first number", normal_piece)
     yield from table_lines("TANH_PIECES", "tanh in the distance from the first number", tanh_piece)
 
 

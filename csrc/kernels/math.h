@@ -151,8 +151,8 @@ INLINE VEC NAME(high_rest)(VEC x, VEC n)
 #endif
 }
 
-/* x - n ln 2, float to a few bits less: n < 256 times what a float lacks of ln 2 is at most 4 2^-24. All of it 1 / times as
- * large, for a power of 2. */
+/* x - n ln 2 / times, where times is a power of 2; float to a few bits less: n < 256 times what a float lacks of ln 2 is at
+ * most 4 2^-24. */
 INLINE VEC NAME(rough_rest)(VEC x, VEC n, const int times)
 {
 #if defined(MM) && !IS_F64
@@ -362,19 +362,17 @@ INLINE struct NAME(power) NAME(bell)(VEC a, const bool rough)
 }
 
 #if TABLES && !IS_F64
-/* a (1 - Phi(a)), 0 <= a <= NORMAL_END, in less time and with a smaller error. e^(-a^2 / 2) is rough_power's way: half of
- * q = a^2 + n ln 4 is left to -r. */
+/* a (1 - Phi(a)), 0 <= a <= NORMAL_END, in less time and with a smaller error. e^(-a^2 / 2) is rough_power's way, but for
+ * q = a^2 + n ln 4: with a few digits of ln 4 it is exact before it is rounded, and what they lack goes to the pieces. */
 INLINE VEC NAME(normal_tail)(VEC a)
 {
     enum { ROWS = sizeof NAME(NORMAL_PIECES) / sizeof *NAME(NORMAL_PIECES) };
-    const REAL *tail = NAME(ROUGH_POWER_TAIL);
-    const VEC square = a * a, more = MM(fmsub)(a, a, square);
-    const VEC shifted = square * (NAME(LOG2_E) / -2) + STEP_ROUNDER(true), n = shifted - STEP_ROUNDER(true);
-    const VEC q = MM(fmadd)(n, NAME(all)(2 * NAME(LN2)), square) + more;
+    const VEC shifted = a * a * (-1 / NAME(BELL_LN4)) + STEP_ROUNDER(true), n = shifted - STEP_ROUNDER(true);
+    const VEC q = MM(fmadd)(a, a, n * NAME(BELL_LN4));
     const UVEC piece = (UVEC)(a + 1) >> PIECE_BITS;
     const VEC h = a - NAME(look_up)(NAME(NORMAL_PIECES)[0], piece);
     const VEC v = NAME(rough_fraction)(shifted) * NAME(in_piece)(NAME(NORMAL_PIECES), 1, ROWS, piece, h);
-    return MM(scalef)(v + v * q * (tail[0] / -2 + q * (tail[1] / 4)), n);
+    return MM(scalef)(v + v * q * POLYNOMIAL(q, NAME(BELL_TAIL)), n);
 }
 #else
 /* a (1 - Phi(a)), 0 <= a <= NORMAL_END. The tail of the bell goes to t and not to the product, which would be rounded in a
