@@ -219,7 +219,7 @@ INLINE VEC NAME(rough_exp)(VEC x, const int times)
 /* The two sums do not wait for each other as those of value() and power_of() do. */
 INLINE VEC NAME(rough_exp)(VEC x, const int times)
 {
-    const VEC bounded = NAME(at_least)(times == 2 ? (VEC)(x + x) : x, NAME(all)(NAME(EXP_LOW)));
+    const VEC bounded = NAME(at_least)((REAL)times * x, NAME(all)(NAME(EXP_LOW)));
     const VEC shifted = bounded * NAME(LOG2_E) + ROUNDER, r = NAME(rough_rest)(bounded, shifted - ROUNDER, 1);
     return NAME(scaled)(NAME(power_with)(r, shifted), (1 + r) + r * r * POLYNOMIAL(r, NAME(EXP_ROUGH)));
 }
