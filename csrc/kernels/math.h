@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * exp, expm1, log1p, log, tanh and the tail of the normal distribution, on vectors. NaN gives NaN. The error is at most
- * 2 ULP for each, on every instruction set: nothing here needs a fused multiplication and addition, though the compiler
- * makes them where it can.
+ * 2 ULP for each, on every instruction set: but for tables nothing here needs a fused multiplication and addition, though
+ * the compiler makes them where it can.
  */
 #include "coefficients.h"
 
