@@ -19,7 +19,8 @@ struct depthwise {
     struct correlation c;
     const struct strip_kernel *kernel[2]; /* of the strips, and of the last one of a row */
     int64_t channels;           /* of the strips: of x or of y, the more */
-    int64_t vectors;            /* of channels */
+    int64_t vectors, shift;     /* of channels; how much earlier they begin */
+    bool past;                  /* y goes past the caches */
     int64_t chunks, col_parts;  /* parts of the vectors and of the strips of a row */
     int64_t rows, row_blocks;   /* outputs of a block */
     bool clip;                  /* taps outside of x are left out */
@@ -85,11 +86,12 @@ static void find_strips(const struct correlation *c, const struct strip_kernel *
     best[1] = chosen[1];
 }
 
-/* Parts that `count` vectors can be cut into. Where the last one overlaps the one before, one part has them both: two
+/* So many parts of the vectors, or fewer. Where the first or the last one overlaps its neighbour, one part has them both: two
  * would write the same elements. */
-static int64_t limit_parts(int64_t count, int64_t parts, bool overlap)
+static int64_t limit_parts(const struct depthwise *d, int64_t parts)
 {
-    return max64(min64(parts, overlap ? count / 2 : count), 1);
+    const bool overlap = d->shift > 0 || d->channels % d->c.kernels->vl != 0;
+    return max64(min64(parts, overlap ? d->vectors / 2 : d->vectors), 1);
 }
 
 /* Strips of a row that parts can be cut between: a last one that overlaps the one before goes with it. */
@@ -132,7 +134,7 @@ static void fit_columns(struct depthwise *d)
     const int64_t rows = min64(c->taps[0], c->x.h); /* 0, as the columns, if all is padding */
     const int64_t bytes = max64(columns * rows, 1) * c->kernels->vl * (int64_t)c->x.item;
     const int64_t vectors = min64(max64(min64(CACHED_BYTES / bytes, 6), 2), d->vectors);
-    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % c->kernels->vl != 0);
+    d->chunks = limit_parts(d, ceil_div(d->vectors, vectors));
     d->col_parts = min64(ceil_div(strips, max64(CACHED_BYTES / (bytes * vectors), 1)), strips);
 }
 
@@ -153,7 +155,7 @@ static void fit_compact(struct depthwise *d, int64_t vectors)
     const struct correlation *c = &d->c;
     const int64_t vl = c->kernels->vl, width = min64(reach(c, 1, c->ow), c->x.w), height = reach(c, 0, 1);
     d->compact = true;
-    d->chunks = limit_parts(d->vectors, ceil_div(d->vectors, vectors), d->channels % vl != 0);
+    d->chunks = limit_parts(d, ceil_div(d->vectors, vectors));
     const int64_t row = width * min64(ceil_div(d->vectors, d->chunks) * vl, d->channels);
     const int64_t rows = (BLOCK_BYTES / (row * (int64_t)c->x.item) - height) / c->stride[0] + 1;
     d->rows = min64(max64(rows, 1), c->oh);
@@ -173,14 +175,34 @@ static void fit_stream(struct depthwise *d)
     d->col_parts = min64(ceil_div(strips, max64(columns / (c->stride[1] * outputs), 1)), strips);
 }
 
+static int64_t bytes_of_images(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    return c->x.n * (c->x.h * c->x.w / c->k + c->oh * c->ow) * d->channels * (int64_t)c->x.item;
+}
+
 /* Whether the images come from memory. A large kernel had to be read from afar for each strip of a row of all channels:
  * that, with so many multiplications to do, would be the greater loss. */
 static bool pays_to_stream(const struct depthwise *d)
 {
     const struct correlation *c = &d->c;
-    const int64_t item = (int64_t)c->x.item, pixels = c->x.n * (c->x.h * c->x.w / c->k + c->oh * c->ow);
-    return pixels * d->channels * item > FAR_BYTES && c->taps[0] * c->taps[1] * d->channels * item <= BLOCK_BYTES;
+    const int64_t kernel = c->taps[0] * c->taps[1] * d->channels * (int64_t)c->x.item;
+    return bytes_of_images(d) > FAR_BYTES && kernel <= BLOCK_BYTES;
 }
+
+/* Whether y is better stored past the caches; an activation would read it again. */
+static bool goes_past(const struct depthwise *d)
+{
+    const struct correlation *c = &d->c;
+    const int64_t bytes_of_y = c->x.n * c->oh * c->ow * d->channels * (int64_t)c->kernels->item;
+    return c->kernels->stores_past && pays_to_pass(bytes_of_images(d), bytes_of_y) &&
+           c->activation.kind == CHANCONV_IDENTITY &&
+           lies_at_line(c->y, d->channels | c->y_pixel | c->y_row | c->y_image, c->kernels->item);
+}
+
+/* Whether what a strip takes longest for is to load x, so that it matters where that lies: with a stride each column of x is
+ * multiplied by few taps. */
+static bool loads_limit(const struct depthwise *d) { return d->c.stride[1] > 1 && d->c.k == 1; }
 
 /* How the work is cut; the sums are the same. With a stride, a copy of what comes from memory takes longer than it
  * saves, unless all pixels fall on one or two sets of the cache. */
@@ -189,7 +211,13 @@ static void fit(struct depthwise *d)
     const struct correlation *c = &d->c;
     const int64_t vectors = compact_vectors(d);
     const bool stream = pays_to_stream(d), two_sets = c->x.pixel * (int64_t)c->x.item % (SETS_BYTES / 2) == 0;
-    if (vectors && !(stream && c->stride[1] > 1 && !two_sets)) {
+    const bool compact = vectors && !(stream && c->stride[1] > 1 && !two_sets);
+    d->past = goes_past(d);
+    if (loads_limit(d) && !compact && !d->past && (!stream || crowded(c, d->kernel[0]))) {
+        d->shift = line_shift(&c->x, d->channels, c->kernels);
+        d->vectors = ceil_div(d->channels + d->shift, c->kernels->vl);
+    }
+    if (compact) {
         fit_compact(d, vectors);
     } else if (stream) {
         fit_stream(d);
@@ -234,10 +262,14 @@ static int64_t packed_elements(const struct depthwise *d)
     return d->vectors * d->c.kernels->vl * d->c.taps[0] * d->c.taps[1];
 }
 
+/* Wherever x and y lie. */
 static int64_t depthwise_bytes(const struct depthwise *d, int threads)
 {
-    const int64_t lane = d->copy_elements + d->repeated_elements + d->row_elements;
-    return (packed_elements(d) + threads * lane) * (int64_t)d->c.kernels->item;
+    const struct correlation *c = &d->c;
+    const int64_t lane = d->copy_elements + d->repeated_elements + d->row_elements, vl = c->kernels->vl;
+    const int64_t shift = loads_limit(d) ? most_line_shift(&c->x, d->channels, c->kernels) : 0;
+    const int64_t packed = ceil_div(d->channels + shift, vl) * vl * c->taps[0] * c->taps[1];
+    return (packed + threads * lane) * (int64_t)c->kernels->item;
 }
 
 /* ---- Forward and gradient of x: the work ------------------------------------------------------------------------- */
@@ -250,7 +282,7 @@ static bool pack_kernel(const struct depthwise *d)
     char *dst = d->packed;
     bool finite = true;
     for (int64_t v = 0; v < d->vectors; v++) {
-        const int64_t channel = min64(v * kernels->vl, d->channels - kernels->vl);
+        const int64_t channel = vector_channel(v, kernels->vl, d->shift, d->channels);
         for (int64_t r = 0; r < c->taps[0]; r++) {
             finite &= kernels->pack(dst, kernels->vl, at(c->kernel, r * c->kernel_tap[0] + channel, kernels->item),
                                     c->taps[1], kernels->vl, c->kernel_tap[1], 1);
@@ -281,6 +313,7 @@ static int64_t look_ahead(const struct depthwise *d, const struct band *band, in
     const struct correlation *c = &d->c;
     const int64_t height = reach(c, 0, 1), next = top + max64(height, c->stride[0]);
     strip->ahead_row = band->row;
+    strip->ahead_dense = d->kernel[0]->stride > 1 && c->k == 1 && band->pixel == d->channels;
     strip->ahead_rows = d->ahead ? max64(min64(min64(height, c->stride[0]), c->x.h - band->top - next), 0) : 0;
     return strip->ahead_rows
                ? (next - first) * band->row + max64(reach(c, 1, 1) - c->stride[1], 0) / 2 * band->pixel : 0;
@@ -359,8 +392,8 @@ static void finish_row(const struct depthwise *d, const struct band *band, struc
                        int64_t begin, int64_t end, char *y, char *sums)
 {
     const struct correlation *c = &d->c;
-    const int64_t first = strip->vector * c->kernels->vl;
-    const int64_t channels = min64(strip->vectors * c->kernels->vl, d->channels) - first;
+    const int64_t vl = c->kernels->vl, first = vector_channel(strip->vector, vl, d->shift, d->channels);
+    const int64_t channels = vector_channel(strip->vectors - 1, vl, d->shift, d->channels) + vl - first;
     run_row(d, band, strip, i, begin, end, d->row_elements ? sums : y);
     if (d->row_elements) {
         c->kernels->sum_channels(c->ow, c->groups, c->x.c, sums, c->bias, y, c->y_pixel);
@@ -384,14 +417,18 @@ static void run_unit(void *data, int lane, int64_t i)
     const struct band band = band_of(d, n, row, rows, chunk, lane);
     struct strip strip = {
         .vector = d->vectors * chunk / d->chunks, .vectors = d->vectors * (chunk + 1) / d->chunks,
-        .channels = d->channels, .times = c->k, .taps = c->taps[1], .width = d->padded ? INT64_MAX / 2 : c->x.w,
-        .stride = c->stride[1], .dilation = c->dilation[1], .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel,
+        .channels = d->channels, .shift = d->shift, .times = c->k, .taps = c->taps[1],
+        .width = d->padded ? INT64_MAX / 2 : c->x.w, .stride = c->stride[1], .dilation = c->dilation[1],
+        .x_row = c->dilation[0] * band.row, .x_pixel = band.pixel, .past = d->past,
         .kernel_vector = c->taps[0] * c->taps[1] * vl, .bias = d->row_elements ? NULL : c->bias,
         .y_pixel = d->row_elements ? d->channels : c->y_pixel,
     };
     for (int64_t oh = row; oh < row + rows; oh++) {
         finish_row(d, &band, &strip, oh, col, end, at(c->y, n * c->y_image + oh * c->y_row, c->kernels->item),
                    at(d->sums, lane * d->row_elements, c->kernels->item));
+    }
+    if (d->past) {
+        finish_stores_past();
     }
 }
 

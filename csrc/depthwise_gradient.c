@@ -27,7 +27,8 @@ struct gradient {
     const struct tap_sums_kernel *kernel;
     struct image x;
     const void *grad_y;
-    int64_t vectors, chunks, splits; /* chunks of vectors are work of their own, as are splits of the rows */
+    int64_t vectors, shift;     /* of channels; how much earlier they begin */
+    int64_t chunks, splits;     /* chunks of vectors are work of their own, as are splits of the rows */
     int64_t parts, part_taps;   /* of the kernel's taps */
     int64_t group;              /* vectors that go over the same outputs one after the other */
     int64_t rows, cols;         /* outputs that stay in the cache while the parts, then the vectors, go by */
@@ -121,7 +122,7 @@ static void fit_far(struct gradient *d)
     }
     const int64_t outputs = d->kernel->outputs, rows = g->stride[0] + reach_of(g, 0, 1);
     const int64_t columns = 2 * BLOCK_BYTES / (rows * g->c * (int64_t)g->item) - reach_of(g, 1, 1);
-    d->group = d->vectors;
+    d->group = g->k; /* all vectors */
     d->rows = g->oh;
     d->step = 1;
     d->cols = min64(max64(columns / g->stride[1] / outputs, 2) * outputs, g->ow);
@@ -168,13 +169,17 @@ static void fit_gradient(struct gradient *d)
     }
 }
 
-static struct gradient plan_gradient(const struct geometry *g, int threads)
+/* Whether what strips take longest for is to load x, unless it comes from memory: each column of it is multiplied by few
+ * values of grad_y. */
+static bool loads_limit(const struct geometry *g) { return g->stride[1] > 1 && g->kg == 1; }
+
+static struct gradient plan_gradient(const struct geometry *g, const void *x, int threads)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
     struct gradient d = {
         .g = g, .kernels = kernels, .kernel = choose_sums(g, kernels), .vectors = ceil_div(g->k, kernels->vl),
         .times = g->kg, .repeat = g->kg > 1 && !kernels->repeating_tap_sums->run,
-        .x = {.n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
+        .x = {.data = x, .n = g->n, .h = g->h, .w = g->w, .c = kernels->vl, .pixel = g->x_pixel, .row = g->x_row,
               .image = g->x_image, .mode = g->mode, .item = g->item},
         .splits = max64(min64(min64(g->n * g->oh * g->ow / SPLIT_PIXELS, SPLITS_MAX), g->n * g->oh), 1),
     };
@@ -188,6 +193,10 @@ static struct gradient plan_gradient(const struct geometry *g, int threads)
     const struct window first = gradient_window(g, 0, d.rows);
     d.copy_elements = d.padded || d.compact ? band_elements(&d.x, &first) : 0;
     d.repeated_elements = d.repeat ? band_elements(&d.x, &first) : 0;
+    if (loads_limit(g) && !d.padded && !d.compact && !d.ahead) {
+        d.shift = line_shift(&d.x, g->k, kernels);
+        d.vectors = ceil_div(g->k + d.shift, kernels->vl);
+    }
     return d;
 }
 
@@ -198,10 +207,14 @@ static int64_t sums_elements(const struct gradient *d)
     return d->splits * d->vectors * vector_taps(d) * d->kernels->vl;
 }
 
+/* Wherever x lies. */
 static int64_t bytes_of(const struct gradient *d, int threads)
 {
-    const int64_t lane = d->copy_elements + d->repeated_elements;
-    return (sums_elements(d) + threads * lane) * (int64_t)d->g->item;
+    const struct geometry *g = d->g;
+    const int64_t lane = d->copy_elements + d->repeated_elements, vl = d->kernels->vl;
+    const int64_t shift = loads_limit(g) ? most_line_shift(&d->x, g->k, d->kernels) : 0;
+    const int64_t sums = d->splits * ceil_div(g->k + shift, vl) * vector_taps(d) * vl;
+    return (sums + threads * lane) * (int64_t)g->item;
 }
 
 /* Part i of the taps. A last part that has fewer begins earlier and leaves out those that have had their turn. */
@@ -247,11 +260,12 @@ static struct band vector_band(const struct gradient *d, int64_t channel, int64_
 }
 
 /* Adds what some outputs, of rows row .. row + rows - 1 of image n and from column col on, give to a vector's sums. */
-static void run_rows(const struct gradient *d, int64_t channel, int64_t n, int64_t row, int64_t rows, int64_t col,
+static void run_rows(const struct gradient *d, int64_t vector, int64_t n, int64_t row, int64_t rows, int64_t col,
                      void *band_buffer, void *sums)
 {
     const struct geometry *g = d->g;
     const bool padded = d->padded;
+    const int64_t vl = d->kernels->vl, channel = vector_channel(vector, vl, d->shift, g->k);
     const int64_t top = row * g->stride[0] - g->pad[0][0], left = col * g->stride[1] - g->pad[1][0];
     struct window window = gradient_window(g, row, rows);
     if (!padded) {
@@ -288,8 +302,8 @@ static void run_group(const struct gradient *d, int64_t vector, int64_t vectors,
     for (int64_t col = 0; col < d->g->ow; col += d->cols) {
         for (int64_t first = 0; first < rows; first += d->step) {
             for (int64_t v = 0; v < vectors; v++) {
-                run_rows(d, min64((vector + v) * vl, d->g->k - vl), n, row + first, min64(d->step, rows - first), col,
-                         band, at(sums, v * vector_taps(d) * vl, d->g->item));
+                run_rows(d, vector + v, n, row + first, min64(d->step, rows - first), col, band,
+                         at(sums, v * vector_taps(d) * vl, d->g->item));
             }
         }
     }
@@ -325,7 +339,7 @@ static bool finish_sums(const struct gradient *d, void *grad_kernel)
         d->kernels->add(elements, at(d->sums, split * elements, g->item), d->sums);
     }
     for (int64_t i = 0; i < d->vectors * vector_taps(d); i++) {
-        const int64_t channel = min64(i / vector_taps(d) * vl, g->k - vl);
+        const int64_t channel = vector_channel(i / vector_taps(d), vl, d->shift, g->k);
         memcpy(at(grad_kernel, i % vector_taps(d) * g->k + channel, g->item), at(d->sums, i * vl, g->item),
                (size_t)vl * g->item);
     }
@@ -336,9 +350,8 @@ chanconv_status depthwise_gradient(chanconv_context *context, const struct geome
 {
     const double flops = 2.0 * (double)(g->n * g->oh * g->ow) * (double)(g->kh * g->kw * g->k);
     const int threads = worthwhile_threads(context, flops);
-    struct gradient d = plan_gradient(g, threads);
+    struct gradient d = plan_gradient(g, arrays->x, threads);
     const size_t bytes = (size_t)bytes_of(&d, threads);
-    d.x.data = arrays->x;
     d.grad_y = arrays->y;
     d.sums = take_scratch(context, bytes);
     if (!d.sums) {
@@ -353,7 +366,7 @@ chanconv_status depthwise_gradient(chanconv_context *context, const struct geome
 
 void plan_depthwise_gradient(const struct geometry *g, chanconv_plan *plan)
 {
-    const struct gradient d = plan_gradient(g, plan->threads);
+    const struct gradient d = plan_gradient(g, NULL, plan->threads);
     plan->tile[0] = (int32_t)d.part_taps;
     plan->workspace_bytes = bytes_of(&d, plan->threads);
 }

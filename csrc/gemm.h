@@ -31,6 +31,22 @@ enum { CACHED_BYTES = 24 * 1024, SETS_BYTES = 4096, WAYS = 12 };
  * are the same. */
 enum { FAR_BYTES = 4 * 1024 * 1024 };
 
+/* Whether results are better stored past the caches: they are not read before, and leave the caches to what is read again. That
+ * is where what is read and written has so many bytes that it is not in a cache when it is next read, but not for results so
+ * large that their memory is mostly new: the system, as it zeroes a page, has just brought it into the cache. */
+enum { PAST_BYTES = 24 * 1024 * 1024, NEW_BYTES = 32 * 1024 * 1024 };
+
+static inline bool pays_to_pass(int64_t bytes, int64_t bytes_of_result)
+{
+    return bytes > PAST_BYTES && bytes_of_result <= NEW_BYTES;
+}
+
+/* Whether p lies at a cache line, and what is so far from it; pitches: of a set of them all bits. */
+static inline bool lies_at_line(const void *p, int64_t pitches, size_t item)
+{
+    return ((uintptr_t)p | (uintptr_t)(pitches * (int64_t)item)) % CACHE_LINE == 0;
+}
+
 /* ---- Images and bands (band.c) ---- */
 
 /* The images that a pass reads: [n][h][w][c of a group], padded by mode. */
@@ -228,6 +244,13 @@ void add_strip_option(struct strip_options *options, struct strip_option option)
 
 /* Of them the two that cost least: of the strips, and of the last one of a row. */
 void choose_strips(const struct strip_options *options, const void *best[2]);
+
+/* ---- Vectors of channels (strips.c) ---- */
+
+/* By how many channels vectors of so many channels of x begin earlier, so that no vector lies on two cache lines: 0 if that
+ * cannot be, or there are so few that one more does not pay. And the most that it may be, wherever x lies. */
+int64_t line_shift(const struct image *x, int64_t channels, const struct kernels *kernels);
+int64_t most_line_shift(const struct image *x, int64_t channels, const struct kernels *kernels);
 
 /* ---- Gradient of the kernel of a depthwise convolution (depthwise_gradient.c) ---- */
 

@@ -120,14 +120,20 @@ typedef void tile_fn(const struct tile *tile);
 enum { MR_MAX = 14, NV_MAX = 4 }; /* of any instruction set */
 enum { DOT_COLUMNS = 4, DOT_SUMS = 24 }; /* of a tile of `dots` */
 
+/* The first channel of a vector; the first and the last one may overlap their neighbours: see struct strip, below. */
+static inline int64_t vector_channel(int64_t vector, int64_t vl, int64_t shift, int64_t channels)
+{
+    return max64(min64(vector * vl - shift, channels - vl), 0);
+}
+
 /* A strip of a depthwise correlation: `outputs` (fixed by the function) neighbours of one row of y,
  *     y[i][c] = bias[c] + sum over r < rows, s < taps of
  *                         x[r * x_row + (i * stride + s * dilation) * x_pixel + c] * kernel[vector of c][r][s][c % VL]
  * where only columns that exist count: 0 <= column + i * stride + s * dilation < width. Vector v begins at channel
- * v * VL or, if that is less, at channels - VL. channels is at least VL. */
+ * v * VL - shift, 0 <= shift < VL, but not before channel 0 and not behind channels - VL. channels is at least VL. */
 struct strip {
     int64_t vector, vectors;    /* vectors to compute: vector .. vectors - 1 */
-    int64_t channels;
+    int64_t channels, shift;
     int64_t times;              /* of functions that repeat channels: vectors of x have each so many times */
     int64_t rows, taps;
     int64_t column, width, stride, dilation;
@@ -135,6 +141,7 @@ struct strip {
     int64_t x_row, x_pixel;
     const void *ahead;          /* rows of x that will be read next, ahead_row apart: they are asked for */
     int64_t ahead_rows, ahead_row;
+    bool ahead_dense;           /* their pixels follow each other without a gap */
     const void *kernel;
     int64_t kernel_vector;      /* from one vector of the kernel to the next */
     int64_t kernel_row;         /* of spreading functions: from one row of taps to the next */
@@ -142,6 +149,7 @@ struct strip {
     const void *bias;           /* of all channels, or NULL */
     void *y;
     int64_t y_pixel;
+    bool past;                  /* y goes past the caches, if stores_past; every vector of it is then a cache line */
 };
 typedef void strip_fn(const struct strip *strip);
 

@@ -74,7 +74,9 @@
 #define kernels_for chanconv_kernels_for_
 #define kernels_generic chanconv_kernels_generic_
 #define kernels_neon chanconv_kernels_neon_
+#define line_shift chanconv_line_shift_
 #define machine_bound chanconv_machine_bound_
+#define most_line_shift chanconv_most_line_shift_
 #define narrow_bytes chanconv_narrow_bytes_
 #define narrow_correlate chanconv_narrow_correlate_
 #define narrow_cost chanconv_narrow_cost_

@@ -20,6 +20,7 @@ struct spread {
     int64_t vectors;            /* of channels */
     int64_t strips, before;     /* of a row of x; columns of grad_y that a strip sees before that of its first cell */
     int64_t rows, row_blocks;   /* of x in a unit */
+    bool past;                  /* x goes past the caches */
     bool ahead;                 /* the next row of grad_y is asked for before it is needed */
     int64_t row_step, row_back; /* from one row of taps that a row of x meets to the next; rows of grad_y back meanwhile */
     void *packed;               /* [vector][taps][lane] */
@@ -51,6 +52,21 @@ bool can_spread(const struct geometry *g)
     return g->kg == 1 && g->cg == 1 && (g->mode == CHANCONV_ZEROS || !padded) && choose_spread(g);
 }
 
+static int64_t bytes_of_images(const struct geometry *g)
+{
+    return g->n * (g->h * g->w + g->oh * g->ow) * g->c * (int64_t)g->item;
+}
+
+/* Whether x is better stored past the caches; an activation would read it again. */
+static bool goes_past(const struct spread *s, const void *x)
+{
+    const struct geometry *g = s->g;
+    const int64_t bytes_of_x = g->n * g->h * g->w * g->c * (int64_t)g->item;
+    return s->kernels->stores_past && pays_to_pass(bytes_of_images(g), bytes_of_x) &&
+           g->activation.kind == CHANCONV_IDENTITY &&
+           lies_at_line(x, g->c | g->x_pixel | g->x_row | g->x_image, g->item);
+}
+
 static struct spread plan(const struct geometry *g, int threads)
 {
     const int64_t divisor = gcd(g->stride[0], g->dilation[0]);
@@ -58,7 +74,7 @@ static struct spread plan(const struct geometry *g, int threads)
     s.vectors = ceil_div(g->c, s.kernels->vl);
     s.strips = strips_of(g, s.kernel->outputs);
     s.before = (g->kw - 1) / g->stride[1];
-    s.ahead = g->n * (g->h * g->w + g->oh * g->ow) * g->c * (int64_t)g->item > FAR_BYTES;
+    s.ahead = bytes_of_images(g) > FAR_BYTES;
     s.row_step = g->stride[0] / divisor;
     s.row_back = g->dilation[0] / divisor;
     s.row_blocks = max64(min64(ceil_div(4 * threads, max64(g->n, 1)), g->h / ROWS_LEAST), 1);
@@ -103,6 +119,7 @@ static struct strip strip_of_row(const struct spread *s, int64_t n, int64_t i)
         .rows = first < end ? ceil_div(end - first, s->row_step) : 0,
         .x = first < end ? at(s->arrays->y, n * g->y_image + row * g->y_row, g->item) : s->arrays->y,
         .x_row = -s->row_back * g->y_row, .x_pixel = g->y_pixel, .ahead_rows = ahead,
+        .ahead_dense = g->y_pixel == g->c, .past = s->past,
         .kernel = at(s->packed, min64(first, g->kh - 1) * g->kw * vl, g->item), .kernel_row = s->row_step * g->kw * vl,
         .kernel_vector = g->kh * g->kw * vl, .bias = s->arrays->bias, .y_pixel = g->x_pixel,
     };
@@ -138,6 +155,9 @@ static void run_unit(void *data, int lane, int64_t i)
     for (int64_t row = first; row < end; row++) {
         run_row(s, i / s->row_blocks, row);
     }
+    if (s->past) {
+        finish_stores_past();
+    }
 }
 
 chanconv_status spread_gradient(chanconv_context *context, const struct geometry *g, const struct arrays *arrays)
@@ -147,6 +167,7 @@ chanconv_status spread_gradient(chanconv_context *context, const struct geometry
     struct spread s = plan(g, threads);
     const size_t bytes = (size_t)spread_gradient_bytes(g);
     s.arrays = arrays;
+    s.past = goes_past(&s, arrays->out);
     s.packed = take_scratch(context, bytes);
     if (!s.packed) {
         return CHANCONV_NO_MEMORY;

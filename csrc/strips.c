@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Which strips a row of outputs is cut into. Kernels compute strips of few sizes; a row is strips of one size and, where
- * they leave some outputs, one more, of the same or another size, which may overlap the one before.
+ * they leave some outputs, one more, of the same or another size, which may overlap the one before. And which channels its
+ * vectors begin with.
  */
 #include "gemm.h"
+
+/* Vectors that one more is little for. */
+enum { MANY_VECTORS = 6 };
 
 void add_strip_option(struct strip_options *options, struct strip_option option)
 {
@@ -32,4 +36,16 @@ void choose_strips(const struct strip_options *options, const void *best[2])
             }
         }
     }
+}
+
+int64_t most_line_shift(const struct image *x, int64_t channels, const struct kernels *kernels)
+{
+    const int64_t bytes = kernels->vl * (int64_t)x->item, pitches = (x->pixel | x->row | x->image) * (int64_t)x->item;
+    return channels >= MANY_VECTORS * kernels->vl && pitches % bytes == 0 ? kernels->vl - 1 : 0;
+}
+
+int64_t line_shift(const struct image *x, int64_t channels, const struct kernels *kernels)
+{
+    const int64_t before = (int64_t)((uintptr_t)x->data / x->item) % kernels->vl;
+    return most_line_shift(x, channels, kernels) ? before : 0;
 }

@@ -438,8 +438,7 @@ static int64_t fitting_tiles(const struct job *job)
  * 12 MiB that costs it as much, from 16 on less. */
 static bool lies_in_lines(const struct correlation *c)
 {
-    const int64_t pitches = c->k | c->y_pixel | c->y_row | c->y_image | c->y_group;
-    return ((uintptr_t)c->y | (uintptr_t)(pitches * (int64_t)c->kernels->item)) % CACHE_LINE == 0;
+    return lies_at_line(c->y, c->k | c->y_pixel | c->y_row | c->y_image | c->y_group, c->kernels->item);
 }
 
 static struct job job_of(const struct correlation *c, int threads)

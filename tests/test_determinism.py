@@ -18,6 +18,7 @@ LARGE = [
     Problem(n=2, h=50, w=60, c=37, k=6, padding=1),
     Problem(n=2, h=40, w=41, c=24, k=48, groups=24, padding=1, padding_mode="reflect"),
     Problem(n=2, h=41, w=40, c=41, k=41, groups=41, kh=5, kw=5, stride=2, padding=2),
+    Problem(n=2, h=41, w=40, c=112, k=112, groups=112, stride=2, padding=1),
     Problem(n=2, h=31, w=30, c=33, k=66, groups=33, padding=1),
     Problem(n=2, h=30, w=31, c=24, k=20, groups=4, kh=5, kw=5, dilation=2),
     Problem(n=3, h=7, w=6, c=530, k=64, padding=1),

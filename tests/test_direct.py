@@ -245,3 +245,44 @@ def test_channels_of_a_larger_image_give_the_same_bits(first, end, isa, dtype):
     assert same_bits(chanconv.conv(wide[..., first:end], kernel, **options), y)
     gradients = (chanconv.conv_grad_kernel(y, image, kernel.shape, **options) for image in (wide[..., first:end], x))
     assert same_bits(*gradients)
+
+
+# ---- Where x and y lie ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4, 15])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("c", [96, 112, 104])
+def test_vectors_that_begin_with_cache_lines_of_x_give_the_same_bits(c, kernel, offset, isa, dtype):
+    """Vectors of many channels begin where x has its lines, and so elsewhere for every address."""
+    problem = depthwise(c, n=2, h=9, w=17, kh=kernel, kw=kernel, stride=2, padding=1)
+    x, weights, bias, grad = problem.arrays(dtype)
+    block = np.zeros(x.size + 128, dtype)
+    start = -(block.ctypes.data // block.itemsize) % 64 + offset
+    moved = block[start : start + x.size].reshape(x.shape)
+    moved[...] = x
+    for pass_ in PASSES:
+        expected = run(pass_, problem, (x, weights, bias, grad), algorithm="direct")
+        for threads in (1, 3):
+            with chanconv.num_threads(threads):
+                assert same_bits(run(pass_, problem, (moved, weights, bias, grad), algorithm="direct"), expected)
+    y = chanconv.conv(moved, weights, bias=bias, activation="relu", algorithm="direct", **problem.options)
+    assert same_bits(y, activations.relu(run("forward", problem, (x, weights, bias, grad), algorithm="direct")))
+
+
+@pytest.mark.parametrize("c", [96, 104, 101])
+@pytest.mark.parametrize("what, stride, h, w", [("forward", 1, 130, 142), ("forward", 2, 182, 198), ("grad_x", 2, 182, 198)])
+def test_a_large_result_has_the_bits_of_its_images(what, stride, h, w, c, isa):
+    """Two images are stored past the caches where the pixels are whole cache lines, one is not; nor is an unaligned `out`."""
+    problem = depthwise(c, n=2, h=h, w=w, stride=stride, padding=1)
+    x, kernel, bias, grad = problem.arrays(np.float32)
+    expected = np.concatenate([run(what, problem, (x[i : i + 1], kernel, bias, grad[i : i + 1])) for i in range(2)])
+    for threads in (1, 3):
+        with chanconv.num_threads(threads):
+            assert same_bits(run(what, problem, (x, kernel, bias, grad)), expected)
+    shifted = np.zeros(expected.size + 4, np.float32)[4:].reshape(expected.shape)
+    assert same_bits(run(what, problem, (x, kernel, bias, grad), out=shifted), expected)
+    wide = np.zeros((*expected.shape[:3], 160), np.float32)
+    assert same_bits(run(what, problem, (x, kernel, bias, grad), out=wide[..., 16 : 16 + c]), expected)
+    assert not wide[..., :16].any()
+    assert not wide[..., 16 + c :].any()

@@ -16,11 +16,6 @@ INLINE uint64_t NAME(existing)(int64_t column, int64_t count, int64_t width)
 
 /* ---- Forward ----------------------------------------------------------------------------------------------------- */
 
-INLINE int64_t NAME(first_channel)(const struct strip *t, int64_t vector)
-{
-    return min64(vector * NAME(VL), t->channels - NAME(VL));
-}
-
 INLINE void NAME(begin_strip)(const struct strip *t, int64_t channel, NAME(vec) *acc, const int outputs)
 {
     NAME(vec) bias = {0};
@@ -32,24 +27,41 @@ INLINE void NAME(begin_strip)(const struct strip *t, int64_t channel, NAME(vec) 
     }
 }
 
-/* Asks for `columns` columns of the rows that the next outputs read and these do not. Between the multiplications it did
- * less good than at once. */
-INLINE void NAME(fetch_ahead)(const struct strip *t, int64_t first, int64_t step, const int columns)
+/* Asks for `columns` columns of the rows that the next outputs read and these do not; where pixels follow each other without
+ * a gap for as many lines as they lie there, from wherever the vector before ended: so memory gives them in up to two thirds
+ * of the time. Between the multiplications it did less good than at once. */
+INLINE void NAME(fetch_ahead)(const struct strip *t, int64_t vector, int64_t first, int64_t step, const int columns)
 {
-    const REAL *row = (const REAL *)t->ahead + first;
+    const REAL *row = (const REAL *)t->ahead + (t->ahead_dense ? (vector - t->vector) * columns * NAME(VL) : first);
+    const int64_t apart = t->ahead_dense ? NAME(VL) : step;
     for (int64_t r = 0; r < t->ahead_rows; r++, row += t->ahead_row) {
         const REAL *x = row;
-        UNROLL for (int j = 0; j < columns; j++, x += step) {
+        UNROLL for (int j = 0; j < columns; j++, x += apart) {
             __builtin_prefetch(x);
         }
     }
 }
 
-INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(vec) *acc, const int outputs)
+/* Those of the outputs whose bit is set; past the caches: see store_past(). */
+INLINE void NAME(end_strip)(const struct strip *t, int64_t channel, const NAME(vec) *acc, uint64_t written,
+                            const int outputs)
 {
     REAL *y = (REAL *)t->y + channel;
-    UNROLL for (int i = 0; i < outputs; i++, y += t->y_pixel) {
-        *(NAME(vec) *)y = acc[i];
+    const int64_t y_pixel = t->y_pixel;
+#if defined(STORES_PAST)
+    if (t->past) {
+        UNROLL for (int i = 0; i < outputs; i++, y += y_pixel) {
+            if (__builtin_expect(written >> i & 1, 1)) {
+                NAME(store_past)(y, (VEC)acc[i]);
+            }
+        }
+        return;
+    }
+#endif
+    UNROLL for (int i = 0; i < outputs; i++, y += y_pixel) {
+        if (__builtin_expect(written >> i & 1, 1)) {
+            *(NAME(vec) *)y = acc[i];
+        }
     }
 }
 
@@ -80,17 +92,17 @@ INLINE void NAME(strip)(const struct strip *t, const int taps, const int stride,
 {
     const uint64_t exists = NAME(existing)(t->column, (outputs - 1) * stride + taps, t->width);
     for (int64_t v = t->vector; v < t->vectors; v++) {
-        const int64_t channel = NAME(first_channel)(t, v);
+        const int64_t channel = vector_channel(v, NAME(VL), t->shift, t->channels);
         const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const REAL *x = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, lanes.first, t->x_pixel, outputs * stride);
+        NAME(fetch_ahead)(t, v, lanes.first, t->x_pixel, outputs * stride);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, x += t->x_row, w += taps * NAME(VL)) {
             NAME(strip_row)(x, t->x_pixel, &lanes, w, exists, acc, taps, stride, outputs, repeated);
         }
-        NAME(end_strip)(t, channel, acc, outputs);
+        NAME(end_strip)(t, channel, acc, ~UINT64_C(0), outputs);
     }
 }
 
@@ -99,12 +111,12 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs, const boo
 {
     const uint64_t exists = NAME(existing)(t->column, outputs - 1 + t->taps, t->width);
     for (int64_t v = t->vector; v < t->vectors; v++) {
-        const int64_t channel = NAME(first_channel)(t, v), x_pixel = t->x_pixel;
+        const int64_t channel = vector_channel(v, NAME(VL), t->shift, t->channels), x_pixel = t->x_pixel;
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
         const REAL *row = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, lanes.first, x_pixel, outputs);
+        NAME(fetch_ahead)(t, v, lanes.first, x_pixel, outputs);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
@@ -124,7 +136,7 @@ INLINE void NAME(long_strip)(const struct strip *t, const int outputs, const boo
                 bits >>= taps;
             }
         }
-        NAME(end_strip)(t, channel, acc, outputs);
+        NAME(end_strip)(t, channel, acc, ~UINT64_C(0), outputs);
     }
 }
 
@@ -133,12 +145,12 @@ INLINE void NAME(any_strip)(const struct strip *t, const int outputs, const bool
 {
     const int64_t step = t->stride * t->x_pixel, last = (outputs - 1) * t->stride;
     for (int64_t v = t->vector; v < t->vectors; v++) {
-        const int64_t channel = NAME(first_channel)(t, v);
+        const int64_t channel = vector_channel(v, NAME(VL), t->shift, t->channels);
         const struct NAME(lanes) lanes = NAME(lanes_of)(channel, t->times, repeated);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const REAL *row = (const REAL *)t->x + lanes.first;
         NAME(vec) acc[STRIP_MAX];
-        NAME(fetch_ahead)(t, lanes.first, step, outputs);
+        NAME(fetch_ahead)(t, v, lanes.first, step, outputs);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row) {
             const REAL *x = row;
@@ -160,7 +172,7 @@ INLINE void NAME(any_strip)(const struct strip *t, const int outputs, const bool
                 x += t->dilation * t->x_pixel;
             }
         }
-        NAME(end_strip)(t, channel, acc, outputs);
+        NAME(end_strip)(t, channel, acc, ~UINT64_C(0), outputs);
     }
 }
 
@@ -170,13 +182,13 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
     const int before = (taps - 1) / stride, columns = before + (outputs - 1) / stride + 1;
     const uint64_t exists = NAME(existing)(t->column, columns, t->width);
     const uint64_t written = NAME(existing)(-t->first, outputs, t->end - t->first);
-    const int64_t x_pixel = t->x_pixel, y_pixel = t->y_pixel;
+    const int64_t x_pixel = t->x_pixel;
     for (int64_t v = t->vector; v < t->vectors; v++) {
-        const int64_t channel = NAME(first_channel)(t, v);
+        const int64_t channel = vector_channel(v, NAME(VL), t->shift, t->channels);
         const REAL *w = (const REAL *)t->kernel + v * t->kernel_vector;
         const REAL *row = (const REAL *)t->x + channel;
         NAME(vec) acc[STRIP_MAX], weight[STRIP_TAPS_MAX];
-        NAME(fetch_ahead)(t, channel, x_pixel, columns - before);
+        NAME(fetch_ahead)(t, v, channel, x_pixel, columns - before);
         NAME(begin_strip)(t, channel, acc, outputs);
         for (int64_t r = 0; r < t->rows; r++, row += t->x_row, w += t->kernel_row) {
             const REAL *x = row;
@@ -197,12 +209,7 @@ INLINE void NAME(spread)(const struct strip *t, const int taps, const int stride
                 }
             }
         }
-        REAL *y = (REAL *)t->y + channel;
-        UNROLL for (int i = 0; i < outputs; i++, y += y_pixel) {
-            if (__builtin_expect(written >> i & 1, 1)) {
-                *(NAME(vec) *)y = acc[i];
-            }
-        }
+        NAME(end_strip)(t, channel, acc, written, outputs);
     }
 }
 
