@@ -377,7 +377,8 @@ static void run_panel(const struct job *job, const struct block *block, const vo
         .segment = sweep->segment, .length = sweep->pass->end - sweep->pass->begin, .a_col = 1,
         .b = b, .b_row = job->in_place ? c->kernel_c : width, .b_apart = job->in_place ? 0 : (steps - 1) * width,
         .c_row = c->y_pixel, .bias = sweep->last ? bias : NULL, .columns = sweep->panel->columns,
-        .accumulate = !sweep->first, .ahead_row = c->kernel_c * (int64_t)c->kernels->item,
+        .accumulate = !sweep->first, .fetch = job->far && sweep->first,
+        .ahead_row = c->kernel_c * (int64_t)c->kernels->item,
     };
     for (int64_t s = 0; s < block->spans; s++) {
         run_span(job, block, &block->span[s], sweep);

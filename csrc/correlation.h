@@ -21,6 +21,7 @@ struct job {
     bool copy_all;              /* ... and everywhere: its pixels lie apart */
     bool merged;                /* a row of taps is one run of x, taps[1] * c long */
     bool pointwise;             /* groups of 1x1 kernels: a block has few pixels, and all groups take them in turn */
+    bool far;                   /* y is so large, and so quickly computed, that its places are fetched ahead */
     bool from_memory;           /* x is so large that it is in no cache, and columns are few: it is fetched ahead */
     bool dot;                   /* columns are so few that the reduction lies across the vector, see kernels/dot.h */
     int64_t runs, run_length;   /* the reduction: runs of x, as long as they are contiguous */

@@ -24,6 +24,9 @@ enum { PIXELS_IN_PLACE_ONCE = 256 };
 /* Addresses a multiple of this apart fall on the same set of a second-level cache of 1 MiB, which has so many lines. */
 enum { SECOND_SETS_BYTES = 64 * 1024, SECOND_WAYS = 16 };
 
+/* A far output is waited for when it is written, if the reduction has no more than so many steps. */
+enum { FAR_STEPS = 56 };
+
 /* Blocks of fewer pixels than this are not cut further for the sake of threads. */
 enum { PIXELS_PER_UNIT = 56 };
 
@@ -385,6 +388,8 @@ struct job plan_correlation(const struct correlation *correlation, int threads, 
     plan_columns(&job);
     pair_panels(&job);
     plan_runs(&job);
+    job.far = (double)(c->x.n * c->groups) * (double)(c->oh * c->ow) * (double)c->k * (double)c->x.item >= FAR_BYTES &&
+              reduction(&job) <= FAR_STEPS;
     const double bytes_of_x = (double)c->x.n * (double)(c->x.h * c->x.w * c->x.pixel) * (double)c->x.item;
     job.from_memory = job.dot && bytes_of_x >= 4.0 * FAR_BYTES;
     fit_block(&job);

@@ -113,6 +113,7 @@ struct tile {
     const void *ahead;  /* what is read later: fetched by tiles of several vectors, a line a step, by those of four two; or
                          * NULL */
     int64_t ahead_row;  /* bytes from the line of one step to that of the next */
+    bool fetch;         /* C is far away: the places of tiles to come, as rows i >= MR, are loaded meanwhile */
     int64_t b_apart;    /* of tiles of four vectors: elements between the second and the third of a row of B */
 };
 typedef void tile_fn(const struct tile *tile);

@@ -185,8 +185,23 @@ INLINE void NAME(half_tile_step)(const char *const a[NAME(BASES)], int64_t a_row
 }
 #endif
 
+/* Begins to load the places of the next tile but one along the row: this one's would come too late. One function for
+ * all tiles. */
+TARGET static __attribute__((noinline)) void NAME(fetch_places)(const struct tile *t, int rows, int vectors)
+{
+    for (int i = 0; i < rows; i++) {
+        const REAL *c = (const REAL *)t->c + (i + 2 * rows) * t->c_row;
+        for (int j = 0; j < vectors; j++) {
+            fetch_line(c + j * NAME(VL));
+        }
+    }
+}
+
 INLINE void NAME(tile)(const struct tile *t, const int rows, const int vectors, const bool half)
 {
+    if (t->fetch) {
+        NAME(fetch_places)(t, rows, vectors);
+    }
     NAME(vec) acc[MR_MAX][NV_MAX];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vectors; j++) {
