@@ -213,21 +213,12 @@ static char *take_span(const struct job *job, const struct image *x, struct bloc
     return copy ? at(scratch, block->images * image, x->item) : scratch;
 }
 
-/* Whether the copy of a block takes time that counts beside what is done with it: its rows are more than the outputs', and
- * a tap does as little with x as columns are few. Else the edges' own lists of taps count for more. */
-static bool is_costly_copy(const struct job *job, const struct block *block)
-{
-    const struct correlation *c = &job->c;
-    const struct window window = block_window(job, block->row, block->rows, block->col, block->cols);
-    const int64_t vectors = c->taps[0] * c->taps[1] * ceil_div(c->k, c->kernels->vl);
-    return job->dot || 64 * (window.bottom - window.top) >= block->rows * vectors;
-}
-
-/* Takes x for a block in place but for its edges, which are copied. Returns whether that leaves anything in place. */
+/* Takes x for a block in place but for its edges, which are copied. Returns whether that leaves anything in place. Only
+ * few columns do so little with x that the copy of all of it counts for more than the edges' own tiles. */
 static bool take_edges(const struct job *job, const struct image *x, struct block *block, char *scratch)
 {
     int64_t edge[2], col = block->col;
-    if (job->copy_all || !is_costly_copy(job, block)) {
+    if (!job->dot || job->copy_all) {
         return false;
     }
     edge_columns(job, block, edge);
