@@ -334,26 +334,34 @@ static void run_row(const struct job *job, const struct block *block, int64_t n,
     }
 }
 
-/* The rows of a span. Most have the same taps on x as the one before. */
+/* Segments for output row i, if they are others than those for the row before, whose taps were listed[0] .. listed[1] - 1. */
+static void list_row(const struct job *job, const struct span *span, int64_t i, int64_t listed[2], struct sweep *sweep)
+{
+    int64_t first = 0, end = job->c.taps[0];
+    if (job->clip) {
+        valid_taps(&job->c, 0, i, &first, &end);
+    }
+    if (first != listed[0] || end != listed[1]) {
+        sweep->tile.segments = list_segments(job, sweep->pass, sweep->tile.b_row, first, end, span, sweep->segment);
+        listed[0] = first;
+        listed[1] = end;
+    }
+}
+
+/* The rows of a span, image by image, so that y is written in the order in which it lies. */
 static void run_span(const struct job *job, const struct block *block, const struct span *span, struct sweep *sweep)
 {
     const struct correlation *c = &job->c;
     struct tile *tile = &sweep->tile;
-    int64_t first_tap = 0, end_tap = c->taps[0], listed_first = -1, listed_end = -1;
+    int64_t listed[2] = {-1, -1};
     tile->a_row = c->column ? c->column : c->stride[1] * span->band.pixel;
     const int64_t most = tile_rows(job, sweep->panel, tile->a_row), tiles = span->cols > most ? ceil_div(span->cols, most) : 1;
-    for (int64_t i = block->row; i < block->row + block->rows; i++) {
-        if (job->clip) {
-            valid_taps(c, 0, i, &first_tap, &end_tap);
-        }
-        if (first_tap != listed_first || end_tap != listed_end) {
-            tile->segments = list_segments(job, sweep->pass, tile->b_row, first_tap, end_tap, span, sweep->segment);
-            listed_first = first_tap;
-            listed_end = end_tap;
-        }
-        const bool changes = tile->segments > 0 || sweep->first || tile->bias;
-        for (int64_t n = 0; n < block->images && changes; n++) {
-            run_row(job, block, n, i, span, tiles, sweep);
+    for (int64_t n = 0; n < block->images; n++) {
+        for (int64_t i = block->row; i < block->row + block->rows; i++) {
+            list_row(job, span, i, listed, sweep);
+            if (tile->segments > 0 || sweep->first || tile->bias) {
+                run_row(job, block, n, i, span, tiles, sweep);
+            }
         }
     }
 }
