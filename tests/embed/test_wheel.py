@@ -42,8 +42,8 @@ def test_files_of_the_sdist(built):
     assert not {name for name in names if name.startswith(("chanconv/include", "chanconv/lib/", "chanconv/share"))}
 
 
-# Somewhat above what GCC 12 makes of it, 1.84 and 4.6 MB. The library is in it twice: in the extension module, and as libchanconv.a.
-WHEEL_BYTES, INSTALLED_BYTES = 1_900_000, 4_800_000
+# Somewhat above what GCC 12 makes of it, 1.90 and 4.8 MB. The library is in it twice: in the extension module, and as libchanconv.a.
+WHEEL_BYTES, INSTALLED_BYTES = 1_960_000, 4_950_000
 
 
 def test_size(wheel):
