@@ -85,18 +85,16 @@ class Convolution:
 class KeptCall: ...
 
 class Calls:
-    def __init__(self, what: str) -> None: ...
+    def __init__(self, what: str, unpacked: bool = False) -> None: ...
     def again(
         self, options: tuple[object, ...], a: object, b: object, bias: object = None, out: object = None
     ) -> np.ndarray | None: ...
     def keep(
         self,
         options: tuple[object, ...],
-        a: object,
-        b: object,
-        bias: object,
         conv: Convolution,
         shape: tuple[int, ...],
+        arrays: tuple[object, ...],
         activation: Elementwise | None = None,
     ) -> None: ...
     def clear(self) -> None: ...
