@@ -4,7 +4,7 @@ from time import perf_counter, process_time, sleep
 
 # "cpu": time that this process computes; what other processes take does not count. For calls of one thread.
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
-SETTLE = 0.005  # seconds; worker threads that spin after a call (OpenMP, ONNX Runtime) have gone to sleep by then
+SETTLE = 0.08  # seconds; worker threads that spin after a call (OpenMP, ONNX Runtime) have gone to sleep by then
 # Seconds of calls that are not timed. Where another's threads have spun on all processors, Linux leaves a worker that wakes
 # on the processor of the thread that woke it, and moves it to the idle one only after some 20 ms.
 WARM = 0.04
