@@ -82,23 +82,73 @@ INLINE void NAME(transpose4)(REAL *dst, int64_t dst_row, const REAL *src, int64_
     }
 }
 
-/* Rows first .. end - 1 of columns that lie contiguous in src: 4 columns at a time. The next 4 are fetched meanwhile: a
- * step from one column to the next is too far for the processor to foresee. */
-INLINE void NAME(transpose_rows)(REAL *dst, int64_t width, const REAL *src, int64_t first, int64_t end,
-                                 int64_t columns, int64_t src_col, NAME(vec4) zeros[4])
+#if !IS_F64
+/* The same for 8 columns, 4 in each half of a vector: half of the shuffles, and stores twice as long. */
+typedef REAL NAME(vec8) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
+
+INLINE void NAME(transpose8)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_col, NAME(vec8) zeros[2])
+{
+    NAME(vec8) v[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        const NAME(vec4) *lower = (const NAME(vec4) *)(src + i * src_col);
+        const NAME(vec4) *upper = (const NAME(vec4) *)(src + (i + 4) * src_col);
+        v[i] = __builtin_shufflevector(*lower, *upper, 0, 1, 2, 3, 4, 5, 6, 7);
+        zeros[i % 2] += v[i] * 0;
+    }
+    UNROLL for (int i = 0; i < 4; i += 2) { /* pairs of columns */
+        const NAME(vec8) a = v[i], b = v[i + 1];
+        v[i] = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+        v[i + 1] = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        REAL *row = dst + 2 * i * dst_row;
+        *(NAME(vec8) *)row = __builtin_shufflevector(v[i], v[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        *(NAME(vec8) *)(row + dst_row) = __builtin_shufflevector(v[i], v[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+}
+#endif
+
+/* A line of each of so many columns, from row r on, every LINE rows: a step from one column to the next is too far for the
+ * processor to foresee. */
+INLINE void NAME(fetch_columns)(const REAL *src, int64_t r, int64_t first, int64_t count, int64_t src_col)
 {
     enum { LINE = CACHE_LINE / sizeof(REAL) };
-    for (int64_t j = 0; j + 4 <= columns; j += 4) {
+    if (r % LINE == 0) {
+        for (int64_t j = first; j < first + count; j++) {
+            __builtin_prefetch(src + r + j * src_col);
+        }
+    }
+}
+
+/* Rows first .. end - 1, at least 4, of columns that lie contiguous in src: several columns at a time, while the next ones are
+ * fetched. Returns NaN if a value is not finite, else 0. */
+INLINE REAL NAME(transpose_rows)(REAL *dst, int64_t width, const REAL *src, int64_t first, int64_t end,
+                                 int64_t columns, int64_t src_col)
+{
+    int64_t j = 0;
+    NAME(vec4) zeros[4] = {{0}}; /* sums of v * 0, independent of each other */
+#if !IS_F64
+    NAME(vec8) zeros8[2] = {{0}};
+    for (; j + 8 <= columns; j += 8) {
         for (int64_t r = first; r < end; r += 4) {
-            if (r % LINE == 0) {
-                for (int64_t ahead = j + 4; ahead < j + 8; ahead++) {
-                    __builtin_prefetch(src + r + ahead * src_col);
-                }
-            }
+            NAME(fetch_columns)(src, r, j + 8, 8, src_col);
             const int64_t row = r + 4 <= end ? r : end - 4; /* the last ones overlap */
+            NAME(transpose8)(dst + row * width + j, width, src + row + j * src_col, src_col, zeros8);
+        }
+    }
+    zeros8[0] += zeros8[1];
+    zeros[0] += __builtin_shufflevector(zeros8[0], zeros8[0], 0, 1, 2, 3) +
+                __builtin_shufflevector(zeros8[0], zeros8[0], 4, 5, 6, 7);
+#endif
+    for (; j + 4 <= columns; j += 4) {
+        for (int64_t r = first; r < end; r += 4) {
+            NAME(fetch_columns)(src, r, j + 4, 4, src_col);
+            const int64_t row = r + 4 <= end ? r : end - 4;
             NAME(transpose4)(dst + row * width + j, width, src + row + j * src_col, src_col, zeros);
         }
     }
+    const NAME(vec4) sum = zeros[0] + zeros[1] + zeros[2] + zeros[3];
+    return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 /* Columns first .. width - 1 of rows 0 .. rows - 1, one by one. */
@@ -123,20 +173,17 @@ INLINE bool NAME(pack_columns)(REAL *dst, int64_t width, const REAL *src, int64_
                                int64_t src_row, int64_t src_col)
 {
     enum { CHUNK = 128 }; /* rows whose panel stays in the first-level cache */
-    NAME(vec4) zeros[4] = {{0}}; /* sums of v * 0, independent of each other */
     const int64_t whole_rows = src_row == 1 && rows >= 4 ? rows : 0, whole_columns = whole_rows ? columns / 4 * 4 : 0;
-    for (int64_t r = 0; r < whole_rows; r += CHUNK) {
-        NAME(transpose_rows)(dst, width, src, r, r + CHUNK < whole_rows ? r + CHUNK : whole_rows, columns, src_col,
-                             zeros);
-    }
     REAL zero = 0;
+    for (int64_t r = 0; r < whole_rows; r += CHUNK) {
+        zero += NAME(transpose_rows)(dst, width, src, r, r + CHUNK < whole_rows ? r + CHUNK : whole_rows, columns, src_col);
+    }
     if (whole_columns < width) {
         zero += NAME(pack_rest)(dst, width, src, whole_rows, whole_columns, columns, src_row, src_col);
     }
     zero += NAME(pack_rest)(dst + whole_rows * width, width, src + whole_rows * src_row, rows - whole_rows, 0, columns,
                             src_row, src_col);
-    const NAME(vec4) sum = zeros[0] + zeros[1] + zeros[2] + zeros[3];
-    return sum[0] + sum[1] + sum[2] + sum[3] + zero == 0;
+    return zero == 0;
 }
 
 LOOPS TARGET static bool NAME(pack)(void *dst, int64_t width, const void *src, int64_t rows, int64_t columns,
@@ -285,8 +332,6 @@ INLINE void NAME(put_columns)(REAL *dst, int64_t dst_row, const REAL *src, int64
 
 #if !IS_F64
 /* 8 columns of 8 rows. */
-typedef REAL NAME(vec8) __attribute__((vector_size(8 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-
 INLINE void NAME(put8)(REAL *dst, int64_t dst_row, const REAL *src, int64_t src_row, const REAL *bias)
 {
     NAME(vec8) a[8], b[8];
