@@ -143,6 +143,7 @@ struct block {
     int64_t spans;
     struct span span[SPANS_MAX];
     const char *ahead;          /* what the output at row 0, column 0 of a block to come reads, or NULL */
+    struct stretch stretch;     /* what the block reads that comes next */
 };
 
 /* The taps of an axis that meet x for output i, from *first to *end - 1. */
@@ -291,11 +292,19 @@ struct lines {
     int64_t count, at_once;
 };
 
+static void ask_for_lines(struct lines *lines, struct tile *tile)
+{
+    tile->ahead = lines->count > 0 ? lines->first : NULL;
+    lines->count -= lines->at_once;
+    lines->first += lines->at_once * CACHE_LINE;
+}
+
 /* What the tiles of one panel in one pass do. */
 struct sweep {
     const struct pass *pass;
     const struct panel *panel;
     struct lines next;
+    struct stretch *stretch;    /* of the block */
     bool first, last;           /* of the passes */
     struct tile tile;
     struct segment segment[SEGMENTS_MAX];
@@ -326,9 +335,11 @@ static void run_row(const struct job *job, const struct block *block, int64_t n,
         if (block->ahead && panel->first == 0) {
             fetch_ahead(job, block, i - block->row, col - block->col, mr);
         }
-        tile->ahead = sweep->next.count > 0 ? sweep->next.first : NULL;
-        sweep->next.count -= sweep->next.at_once;
-        sweep->next.first += sweep->next.at_once * CACHE_LINE;
+        if (job->streamed) {
+            ask_for_lines(&sweep->next, tile);
+        } else {
+            ask_for(sweep->stretch, tile);
+        }
         (t < taller ? tall : low)(tile);
         col += mr;
     }
@@ -465,11 +476,12 @@ static struct lines next_panel(const struct job *job, const struct block *block,
 }
 
 /* stream: room for a panel of a pass. */
-static void run_block(struct job *job, const struct block *block, void *stream)
+static void run_block(struct job *job, struct block *block, void *stream)
 {
     const struct correlation *c = &job->c;
     const int64_t passes = pass_count(job), end = block->panel + block->panels;
-    struct sweep sweep;
+    struct sweep sweep; /* whose segments are many: not all zero */
+    sweep.stretch = &block->stretch;
     for (int64_t i = 0; i < passes; i++) {
         const struct pass pass = pass_at(job, i);
         sweep.pass = &pass;
@@ -557,6 +569,36 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
     }
 }
 
+/* Steps of the tiles of a block, if all taps lie on x. */
+static int64_t steps_of(const struct job *job, const struct block *block)
+{
+    int64_t tiles = 0;
+    for (int64_t p = block->panel; p < block->panel + block->panels; p++) {
+        const struct panel panel = job_panel(job, p);
+        tiles += ceil_div(block->cols, tallest(job->c.kernels, &panel));
+    }
+    return tiles * block->images * block->rows * reduction(job);
+}
+
+static struct extent extent_of(const struct job *job, const struct block *block)
+{
+    return (struct extent){block->n, block->images, block_window(job, block->row, block->rows, block->col, block->cols)};
+}
+
+/* What the block that the lane is likely to take next reads after this one, if it copies that: a copy waits for the memory.
+ * Tiles that read x in place have time enough for it, and asking for it gains nothing. */
+static struct stretch look_ahead(const struct job *job, const struct block *block, int64_t i)
+{
+    const int64_t unit = i + job->threads * job->panel_blocks;
+    if (!job->copy || job->streamed || job->dot || unit >= units_of(job)) {
+        return (struct stretch){0};
+    }
+    struct block next;
+    find_block(job, unit, &next);
+    const struct extent now = extent_of(job, block), then = extent_of(job, &next);
+    return stretch_after(&job->c.x, &now, &then, steps_of(job, block));
+}
+
 static void run_unit(void *data, int lane, int64_t i)
 {
     struct job *job = data;
@@ -567,6 +609,7 @@ static void run_unit(void *data, int lane, int64_t i)
     void *scratch = at(job->lanes, lane * lane_elements(job), x.item);
     take_spans(job, &x, &block, scratch);
     block.ahead = ahead_of(job, i);
+    block.stretch = look_ahead(job, &block, i);
     if (job->pointwise && block.panel == 0) {
         fetch_share(job, i, block.group);
     }

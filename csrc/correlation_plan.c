@@ -14,11 +14,11 @@ enum { PASS_STEPS = 1600 };
 enum { SPAN_PIXELS = 4 };
 
 /* With fewer pixels than this a panel of B is used too seldom to be worth a copy. Read where it lies its rows are far apart,
- * often by a power of 2, so that few of them find room in the second-level cache. */
-enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 512 };
+ * often by a power of 2, so that few of them find room in the caches: passes are short then. */
+enum { PIXELS_IN_PLACE = 64, STEPS_IN_PLACE = 128 };
 
-/* With so many it still is, where the whole reduction is no longer than that, or than a pass and the cache has room for it:
- * passes stay as they are, and so do sums. But not where all outputs would have to be looked at for what is not finite. */
+/* With so many it still is, where the whole reduction is one pass anyhow: passes stay as they are, and so do sums. But not
+ * where all outputs would have to be looked at for what is not finite. */
 enum { PIXELS_IN_PLACE_ONCE = 256 };
 
 /* Addresses a multiple of this apart fall on the same set of a second-level cache of 1 MiB, which has so many lines. */
@@ -355,11 +355,12 @@ static void plan_panels(struct job *job)
     if (c->prepared) {
         return;
     }
-    const bool once = reduction(job) <= max64(STEPS_IN_PLACE, min64(PASS_STEPS, rows_in_cache(c))) && !job->clip;
+    const bool once = reduction(job) <= PASS_STEPS && !job->clip;
     const int64_t pixels = once ? PIXELS_IN_PLACE_ONCE : PIXELS_IN_PLACE;
+    const bool fits = 2 * pass_steps(job) <= rows_in_cache(c); /* with the panel that is fetched meanwhile */
     job->readable = is_readable_kernel(c);
     job->streamed = job->image_blocks * job->row_blocks * job->col_blocks == 1;
-    job->in_place = job->streamed && job->readable && c->x.n * c->oh * c->ow <= pixels &&
+    job->in_place = job->streamed && job->readable && fits && c->x.n * c->oh * c->ow <= pixels &&
                     (!job->clip || (uses_all_taps(c, 0) && uses_all_taps(c, 1)));
     job->unseen = job->in_place && job->clip;
     job->panel_elements = job->streamed && !job->in_place ? pass_steps(job) * widest_panel(job) : 0;

@@ -31,6 +31,9 @@ enum { CACHED_BYTES = 24 * 1024, SETS_BYTES = 4096, WAYS = 12 };
  * are the same. */
 enum { FAR_BYTES = 4 * 1024 * 1024 };
 
+/* Bytes from which on an array is likely not to be in a second-level cache, whoever read or wrote it last. */
+enum { CORE_BYTES = 1024 * 1024 };
+
 /* Whether results are better stored past the caches: they are not read before, and leave the caches to what is read again. That
  * is where what is read and written has so many bytes that it is not in a cache when it is next read, but not for results so
  * large that their memory is mostly new: the system, as it zeroes a page, has just brought it into the cache. */
@@ -89,6 +92,28 @@ int64_t band_elements(const struct image *image, const struct window *window);
 
 /* The window of image i: in place, or (copy) copied to dst, with padding written out. */
 struct band take_band(const struct image *image, int64_t i, const struct window *window, bool copy, void *dst);
+
+/* ---- What is read next (ahead.c) ---- */
+
+/* Memory that will be read next. Tiles ask for it while they compute, so many bytes a step, in the order in which it lies: of
+ * that the processor reads on by itself, as it does not where tiles read several rows of a page side by side. */
+struct stretch {
+    const char *first;
+    int64_t bytes, step;
+};
+
+/* What a block reads of some images: the same window of each. */
+struct extent {
+    int64_t image, images;
+    struct window window;
+};
+
+/* What `next` reads that comes after what `now` reads, for so many steps of tiles. Nothing where images lie with gaps, or are
+ * likely to be in a cache of the core anyhow. */
+struct stretch stretch_after(const struct image *image, const struct extent *now, const struct extent *next, int64_t steps);
+
+/* The tile asks for its share of what is left. */
+void ask_for(struct stretch *stretch, struct tile *tile);
 
 /* ---- Panels of B (panel.c) ---- */
 

@@ -300,6 +300,7 @@ struct block {
     int64_t x_row, x_pixel;      /* pitches */
     const void *y;
     int64_t y_pixel, y_panel;    /* from one panel to the next, for each vector of its width */
+    struct stretch ahead_x, ahead_y; /* what the block after it reads */
 };
 
 /* A unit of work: one split and one part of grad_kernel, rows row .. row + rows - 1 of some runs. */
@@ -409,6 +410,47 @@ static int64_t offset_of_run(const struct job *job, const struct part *part, con
            (run % job->runs_in_row - part->taps.first[1]) * g->dilation[1] * block->x_pixel;
 }
 
+/* Steps of the part's tiles in a block, if all taps lie on x. */
+static int64_t steps_of(const struct job *job, const struct part *part, const struct block *block)
+{
+    int64_t tiles = 0;
+    for (int64_t p = part->panel; p < part->panel + part->panels; p++) {
+        const struct panel panel = panel_at(job->kernels, job->g.kg, p);
+        tiles += ceil_div(part->rows, tallest(job->kernels, &panel));
+    }
+    return part->runs * tiles * block->images * block->rows * block->cols;
+}
+
+static struct extent extent_of_x(const struct job *job, const struct part *part, const struct block *block)
+{
+    return (struct extent){block->image, block->images,
+                           window_of(&job->g, &part->taps, block->row, block->rows, block->col, block->cols)};
+}
+
+static struct extent extent_of_y(const struct block *block)
+{
+    const struct window window = {block->row, block->row + block->rows, block->col, block->col + block->cols};
+    return (struct extent){block->image, block->images, window};
+}
+
+/* Finds what the block `next` reads after this one: half of the steps ask for its x, the others for its grad_y. A part that
+ * reads some channels of each pixel finds only the first of them in a row. */
+static void look_ahead(const struct job *job, const struct part *part, const struct block *next, struct block *block)
+{
+    const struct geometry *g = &job->g;
+    const struct image y = {.data = job->grad_y, .n = g->n, .h = g->oh, .w = g->ow, .c = g->k, .pixel = g->y_pixel,
+                            .row = g->y_row, .image = g->y_image, .item = g->item};
+    const int64_t steps = steps_of(job, part, block) / 2;
+    if (job->row_parts == 1 && !job->column) {
+        const struct extent now = extent_of_x(job, part, block), then = extent_of_x(job, part, next);
+        block->ahead_x = stretch_after(&job->x, &now, &then, steps);
+    }
+    if (job->panel_parts == 1) {
+        const struct extent now = extent_of_y(block), then = extent_of_y(next);
+        block->ahead_y = stretch_after(&y, &now, &then, steps);
+    }
+}
+
 /* Adds the block's sums to the part's rows of one run, in one panel. */
 static void run_tiles(const struct job *job, const struct part *part, struct block *block, int64_t run,
                       const struct panel *panel, void *grad, bool first)
@@ -436,6 +478,7 @@ static void run_tiles(const struct job *job, const struct part *part, struct blo
         const int64_t mr = part->rows / tiles + (t < part->rows % tiles);
         tile.a = at(block->x, tap + cols[0] * a_col + m - part->channel, g->item);
         tile.c = at(grad, (run * job->run_rows + m) * g->k + part->group * g->kg + panel->first, g->item);
+        ask_for(block->ahead_x.bytes > 0 ? &block->ahead_x : &block->ahead_y, &tile);
         panel_tile(job->kernels, panel, mr)(&tile);
         m += mr;
     }
@@ -499,6 +542,10 @@ static void run_part(const struct job *job, const struct part *part)
         struct block block = block_at(job, i);
         place_x(job, part, &block);
         place_y(job, part, &block);
+        if (i + 1 < end && !job->turned) {
+            const struct block next = block_at(job, i + 1);
+            look_ahead(job, part, &next, &block);
+        }
         for (int64_t run = part->run; run < part->run + part->runs; run++) {
             if (job->turned) {
                 run_turned(job, part, &block, run, grad, i == first);

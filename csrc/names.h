@@ -21,6 +21,7 @@
 #define algorithm_plane chanconv_algorithm_plane_
 #define algorithm_winograd chanconv_algorithm_winograd_
 #define allowed_processors chanconv_allowed_processors_
+#define ask_for chanconv_ask_for_
 #define available_isa chanconv_available_isa_
 #define band_elements chanconv_band_elements_
 #define block_window chanconv_block_window_
@@ -115,6 +116,7 @@
 #define source_index chanconv_source_index_
 #define spread_gradient chanconv_spread_gradient_
 #define spread_gradient_bytes chanconv_spread_gradient_bytes_
+#define stretch_after chanconv_stretch_after_
 #define sysfs_caches chanconv_sysfs_caches_
 #define take_band chanconv_take_band_
 #define take_lasting chanconv_take_lasting_
