@@ -335,7 +335,7 @@ static void run_row(const struct job *job, const struct block *block, int64_t n,
         if (block->ahead && panel->first == 0) {
             fetch_ahead(job, block, i - block->row, col - block->col, mr);
         }
-        if (job->streamed) {
+        if (job->streamed && !job->in_order) {
             ask_for_lines(&sweep->next, tile);
         } else {
             ask_for(sweep->stretch, tile);
@@ -461,7 +461,7 @@ static struct lines next_panel(const struct job *job, const struct block *block,
 {
     const struct correlation *c = &job->c;
     const bool last = p + 1 == block->panel + block->panels;
-    if (!job->readable || !job->streamed || (last && pass + 1 == pass_count(job))) {
+    if (!job->readable || !job->streamed || job->in_order || (last && pass + 1 == pass_count(job))) {
         return (struct lines){0};
     }
     const struct pass next = pass_at(job, pass + last);
@@ -473,6 +473,46 @@ static struct lines next_panel(const struct job *job, const struct block *block,
     const int64_t into_line = (int64_t)((uintptr_t)start % CACHE_LINE);
     start += last || into_line == 0 ? -into_line : CACHE_LINE - into_line;
     return (struct lines){start, ceil_div(end - start, CACHE_LINE), is_pair(&panel) ? 2 : 1};
+}
+
+/* Runs of a pass that meet x in some output row, for all output rows of a block. */
+static int64_t runs_of(const struct job *job, const struct block *block, const struct pass *pass)
+{
+    const int64_t runs_in_row = job->merged ? 1 : job->c.taps[1], end_run = pass->first + pass->count;
+    int64_t runs = 0;
+    for (int64_t i = block->row; i < block->row + block->rows; i++) {
+        int64_t first = 0, end = job->c.taps[0];
+        if (job->clip) {
+            valid_taps(&job->c, 0, i, &first, &end);
+        }
+        runs += max64(min64(end * runs_in_row, end_run) - max64(first * runs_in_row, pass->first), 0);
+    }
+    return runs;
+}
+
+/* Tiles in a row of outputs of a block, in all panels. */
+static int64_t tiles_of_row(const struct job *job, const struct block *block)
+{
+    int64_t tiles = 0;
+    for (int64_t p = block->panel; p < block->panel + block->panels; p++) {
+        const struct panel panel = job_panel(job, p);
+        tiles += ceil_div(block->cols, tallest(job->c.kernels, &panel));
+    }
+    return tiles;
+}
+
+/* What pass i + 1 reads of the kernel: rows one after the other. */
+static struct stretch next_pass(const struct job *job, const struct block *block, int64_t i)
+{
+    const struct correlation *c = &job->c;
+    if (i + 1 == pass_count(job)) {
+        return (struct stretch){0};
+    }
+    const struct pass now = pass_at(job, i), next = pass_at(job, i + 1);
+    const int64_t steps = tiles_of_row(job, block) * block->images * runs_of(job, block, &now) * (now.end - now.begin);
+    const int64_t row = c->k * (int64_t)c->kernels->item, bytes = next.count * (next.end - next.begin) * row;
+    const char *first = at(c->kernel, (next.first * job->run_length + next.begin) * c->k, c->kernels->item);
+    return (struct stretch){first, bytes, min64(ceil_div(bytes, max64(steps, 1)), CACHE_LINE)};
 }
 
 /* stream: room for a panel of a pass. */
@@ -487,6 +527,9 @@ static void run_block(struct job *job, struct block *block, void *stream)
         sweep.pass = &pass;
         sweep.first = i == 0;
         sweep.last = i == passes - 1;
+        if (job->in_order) {
+            block->stretch = next_pass(job, block, i);
+        }
         for (int64_t p = block->panel; p < end; p++) {
             _Alignas(CACHE_LINE) char buffer[BIAS_BYTES];
             const struct panel panel = job_panel(job, p);
@@ -572,12 +615,7 @@ static void fetch_share(const struct job *job, int64_t i, int64_t group)
 /* Steps of the tiles of a block, if all taps lie on x. */
 static int64_t steps_of(const struct job *job, const struct block *block)
 {
-    int64_t tiles = 0;
-    for (int64_t p = block->panel; p < block->panel + block->panels; p++) {
-        const struct panel panel = job_panel(job, p);
-        tiles += ceil_div(block->cols, tallest(job->c.kernels, &panel));
-    }
-    return tiles * block->images * block->rows * reduction(job);
+    return tiles_of_row(job, block) * block->images * block->rows * reduction(job);
 }
 
 static struct extent extent_of(const struct job *job, const struct block *block)

@@ -33,6 +33,7 @@ struct job {
     bool readable;              /* the kernel lies in memory as tiles read it */
     bool streamed;              /* panels of B are packed when their turn comes, as each has one block to serve */
     bool in_place;              /* ... or read where they lie; else all are packed before */
+    bool in_order;              /* what the next pass reads of the kernel is asked for as it lies; else panel by panel */
     bool unseen;                /* ... and so whether the kernel is finite shows in what comes out alone */
     int64_t band_elements;      /* of each lane, for each image of a block: a band */
     int64_t panel_elements;     /* ... and for all of them, when streamed, a panel of a pass */

@@ -18,8 +18,10 @@ enum { TOGETHER = 4, WIDE_STRIP = 7 };
 /* Where the first-level cache has room for more pixels than that, their distance does not count. */
 enum { CROWDED_PIXELS = 8 * WAYS };
 
-/* Bytes of x and grad_y from which on they are likely to come from memory; outputs of the rows that are taken then. */
-enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, STREAM_PIXELS = 112 };
+/* Bytes of x and grad_y from which on they are better taken as they lie, as they are likely to come from memory; with vectors
+ * narrower than a cache line, without a stride, which else step from pixel to pixel by pieces half as long, sooner. Outputs of
+ * the rows that are taken then. */
+enum { FAR_GRADIENT_BYTES = 12 * 1024 * 1024, NARROW_FAR_BYTES = 5 * 1024 * 1024, STREAM_PIXELS = 112 };
 
 struct gradient {
     const struct geometry *g;
@@ -133,7 +135,8 @@ static bool is_far(const struct gradient *d)
 {
     const struct geometry *g = d->g;
     const int64_t pixels = g->n * (g->h * g->w / d->times + g->oh * g->ow);
-    return pixels * g->k * (int64_t)g->item > FAR_GRADIENT_BYTES;
+    const bool narrow = d->kernels->vl * (int64_t)g->item < CACHE_LINE && g->stride[0] == 1;
+    return pixels * g->k * (int64_t)g->item > (narrow ? NARROW_FAR_BYTES : FAR_GRADIENT_BYTES);
 }
 
 /* Whether the pixels that a part of the taps goes over do not stay in the first-level cache, and a copy of those that a

@@ -19,6 +19,10 @@
 /* Pixels of a block: enough that loading and storing the tile is little beside it, at most 1024. */
 enum { PIXELS_MAX = 1024, PIXELS_MIN = 64, PIXELS_SHORT = 128, ROWS_MAX = 256 };
 
+/* Of vectors narrower than a cache line a tile takes so few rows that the next ones read the same lines of x: a block of so
+ * many pixels, if there are twice as many, leaves them and a panel of grad_y in the first-level cache. */
+enum { PIXELS_NARROW = 128 };
+
 /* A gradient of fewer register tiles than this is also split over the pixels, into at most SPLITS_MAX partial sums. */
 enum { TILES_ENOUGH = 16, SPLITS_MAX = 8 };
 
@@ -141,12 +145,20 @@ static struct window window_of(const struct geometry *g, const struct taps *taps
     };
 }
 
+static int64_t block_pixels(const struct job *job)
+{
+    const struct geometry *g = &job->g;
+    const bool narrow = job->kernels->vl * (int64_t)g->item < CACHE_LINE && g->cg * (int64_t)g->item > CACHE_LINE;
+    const int64_t most = narrow && g->n * g->oh * g->ow > 2 * PIXELS_NARROW ? PIXELS_NARROW : PIXELS_MAX;
+    const int64_t pixel_bytes = (min64(g->cg, PART_CHANNELS) * g->stride[1] + g->kg) * (int64_t)g->item;
+    return max64(min64(2 * (int64_t)BLOCK_BYTES / pixel_bytes, most), PIXELS_MIN);
+}
+
 /* Blocks: parts of a row, rows of an image, or several images, by what fits. */
 static void plan_blocks(struct job *job)
 {
     const struct geometry *g = &job->g;
-    const int64_t pixel_bytes = (min64(g->cg, PART_CHANNELS) * g->stride[1] + g->kg) * (int64_t)g->item;
-    const int64_t pixels = max64(min64(2 * (int64_t)BLOCK_BYTES / pixel_bytes, PIXELS_MAX), PIXELS_MIN);
+    const int64_t pixels = block_pixels(job);
     job->cols = ceil_div(g->ow, ceil_div(g->ow, pixels));
     job->rows = job->cols < g->ow ? 1 : min64(max64(pixels / g->ow, 1), min64(g->oh, ROWS_MAX));
     job->images = job->cols < g->ow || job->rows < g->oh

@@ -87,6 +87,12 @@ static void plan_tiles(struct narrow_gradient *p)
     p->row_tiles = ceil_div(p->g->k, kernels->mr_max[ceil_div(vectors, p->col_tiles)]);
 }
 
+/* Outputs of a block: of narrow vectors more tiles go over it, so that it should be nearer. */
+static int64_t block_pixels(const struct geometry *g, const struct kernels *kernels)
+{
+    return PIXELS_MAX * kernels->vl * (int64_t)g->item / CACHE_LINE;
+}
+
 static struct narrow_gradient plan(const struct geometry *g)
 {
     const struct kernels *kernels = kernels_for(g->dtype);
@@ -94,7 +100,7 @@ static struct narrow_gradient plan(const struct geometry *g)
         .g = g, .kernels = kernels, .in_place = reads_in_place(g, kernels), .terms = terms_of(g),
         .x = {.n = g->n, .h = g->h, .w = g->w, .c = g->c, .pixel = g->x_pixel, .row = g->x_row, .image = g->x_image,
               .mode = g->mode, .item = g->item},
-        .rows = min64(max64(PIXELS_MAX / g->ow, 1), g->oh),
+        .rows = min64(max64(block_pixels(g, kernels) / g->ow, 1), g->oh),
     };
     const struct window block = window_of(g, 0, p.rows);
     p.merged = g->kw == 1 || g->dilation[1] == 1;
@@ -139,7 +145,7 @@ static void gather(const struct narrow_gradient *p, const struct band *band, con
 
 /* Adds what `outputs` outputs of each of some rows give; y: their grad_y; line: from one row of patches to the next. */
 static void run_tiles(const struct narrow_gradient *p, const void *y, int64_t lines, int64_t outputs,
-                      const void *patches, int64_t line, int64_t patch, void *sums)
+                      const void *patches, int64_t line, int64_t patch, void *sums, struct stretch *ahead)
 {
     const struct geometry *g = p->g;
     const int64_t vl = p->kernels->vl, vectors = p->width / vl;
@@ -159,12 +165,13 @@ static void run_tiles(const struct narrow_gradient *p, const void *y, int64_t li
         tile.b = at(patches, first * vl, g->item);
         tile.c = at(sums, k * p->width + first * vl, g->item);
         tile.columns = nv * vl;
+        ask_for(ahead, &tile);
         p->kernels->tile[nv][mr](&tile);
     }
 }
 
 static void run_lines(const struct narrow_gradient *p, const struct band *band, const char *x, const char *y,
-                      int64_t lines, void *patches, void *sums)
+                      int64_t lines, void *patches, void *sums, struct stretch *ahead)
 {
     const struct geometry *g = p->g;
     const int64_t row = g->stride[0] * band->row;
@@ -175,8 +182,24 @@ static void run_lines(const struct narrow_gradient *p, const struct band *band, 
             gather(p, band, at(first, i * row, g->item), outputs, at(patches, i * outputs * p->width, g->item));
         }
         run_tiles(p, at(y, col * g->y_pixel, g->item), lines, outputs, p->in_place ? first : patches,
-                  p->in_place ? row : outputs * p->width, p->in_place ? g->stride[1] * band->pixel : p->width, sums);
+                  p->in_place ? row : outputs * p->width, p->in_place ? g->stride[1] * band->pixel : p->width, sums, ahead);
     }
+}
+
+static struct extent extent_of(const struct narrow_gradient *p, int64_t block)
+{
+    const int64_t row = block % p->row_blocks * p->rows;
+    return (struct extent){block / p->row_blocks, 1, window_of(p->g, row, min64(p->rows, p->g->oh - row))};
+}
+
+/* What the block after this one reads that this one does not. */
+static struct stretch next_block(const struct narrow_gradient *p, int64_t block)
+{
+    if (block + 1 == p->g->n * p->row_blocks) {
+        return (struct stretch){0};
+    }
+    const struct extent now = extent_of(p, block), next = extent_of(p, block + 1);
+    return stretch_after(&p->x, &now, &next, p->row_tiles * p->col_tiles * p->rows * p->g->ow);
 }
 
 /* Unit i: split i of the blocks. */
@@ -195,9 +218,11 @@ static void run_split(void *data, int lane, int64_t i)
         const int64_t end = min64(row + p->rows, g->oh);
         const struct window window = window_of(g, row, end - row);
         const struct band band = take_band(&p->x, n, &window, !p->in_place, copy);
+        struct stretch ahead = next_block(p, block);
         for (int64_t oh = row; oh < end; oh += p->lines) {
             run_lines(p, &band, at(band.base, (oh - row) * g->stride[0] * band.row, g->item),
-                      at(p->grad_y, n * g->y_image + oh * g->y_row, g->item), min64(p->lines, end - oh), patches, sums);
+                      at(p->grad_y, n * g->y_image + oh * g->y_row, g->item), min64(p->lines, end - oh), patches, sums,
+                      &ahead);
         }
     }
 }
