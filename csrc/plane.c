@@ -25,7 +25,9 @@ struct plane {
     int64_t vector_cols, tile_cols; /* pixels: a step, `vectors` steps */
     int vectors;
     int64_t rows, row_blocks;   /* of a block */
+    bool dense;                 /* pixels of x and y lie side by side */
     int64_t left, middle;       /* so many columns, after the first `left`, are read in place where the rows allow it */
+    int64_t middle_cols;        /* of them that are one part */
     int64_t band_cols;          /* columns that go through a band at once */
     int64_t residue;            /* elements of one residue of the columns in a sorted row */
     int64_t copy_elements, sorted_elements; /* of a band */
@@ -86,20 +88,21 @@ static bool is_sorted(const struct plane *p) { return p->c.stride[1] > 1; }
 /* Lanes that the last vector of a tile has beyond its step. */
 static int64_t excess(const struct plane *p) { return p->c.kernels->vl - p->step; }
 
-/* Columns that can be read in place, in whole vectors that stay within the rows of x and y. With columns at the sides
- * that cannot, a row of a few tiles is copied as a whole sooner than it is computed in three parts. */
+/* Columns that can be read in place if pixels lie side by side, in whole vectors that stay within the rows of x and y. With
+ * columns at the sides that cannot, a row of a few tiles is copied as a whole sooner than it is computed in three parts. */
 static void find_middle(struct plane *p)
 {
     const struct correlation *c = &p->c;
     const int64_t pixels = ceil_div(excess(p), p->channels), last_tap = (c->taps[1] - 1) * c->dilation[1];
     const int64_t first = ceil_div(max64(-c->origin[1], 0), p->vector_cols) * p->vector_cols;
     const int64_t end = min64(c->x.w - last_tap - c->origin[1], c->ow) - pixels;
-    const bool dense = c->x.pixel == p->channels && c->y_pixel == p->channels, all = first == 0 && end == c->ow;
+    const bool all = first == 0 && end == c->ow;
     p->left = p->middle = 0;
-    if (dense && !is_sorted(p) && end - first >= (all ? p->vector_cols : 4 * p->tile_cols)) {
+    if (!is_sorted(p) && end - first >= (all ? p->vector_cols : 4 * p->tile_cols)) {
         p->left = first;
         p->middle = (end - first) / p->vector_cols * p->vector_cols;
     }
+    p->middle_cols = p->middle;
 }
 
 /* Columns of y whose rows of x, copied, fit a block. */
@@ -124,6 +127,7 @@ static struct plane plan(const struct correlation *c, int vectors, int64_t rows)
     p.tile_cols = vectors * p.vector_cols;
     p.rows = min64(rows * max64(p.apart, 1), c->oh);
     p.row_blocks = ceil_div(c->oh, p.rows);
+    p.dense = c->x.pixel == channels && c->y_pixel == channels;
     find_middle(&p);
     find_band(&p);
     return p;
@@ -236,9 +240,14 @@ static void for_parts(const struct plane *p, int64_t n, int64_t row, int64_t row
     const bool within = top >= 0 && top + reach(c, 0, rows) <= c->x.h;
     struct part part = {.n = n, .row = row, .rows = rows};
     while (part.col < c->ow) {
-        if (within && p->middle && part.col == p->left) {
-            part.cols = p->middle;
-            place_in_place(p, &part);
+        const int64_t right = p->left + p->middle;
+        if (within && part.col >= p->left && part.col < right) {
+            part.cols = min64(p->middle_cols, right - part.col);
+            if (p->dense) {
+                place_in_place(p, &part);
+            } else {
+                place_in_band(p, &part, lane);
+            }
         } else {
             const int64_t end = within && part.col < p->left ? p->left : c->ow;
             part.cols = min64(p->band_cols, end - part.col);
@@ -463,7 +472,8 @@ static struct tiles plan_tiles(const struct correlation *correlation)
     const struct plane_kernel *kernel = choose_tile(&c);
     const struct plane_walk *walk = choose_walk(&c);
     const int64_t rows = ceil_div(max64(TILES_DOWN * kernel->rows, ROWS_LEAST), kernel->rows) * kernel->rows;
-    const struct plane p = walk ? plan(&c, walk->vectors, walk_rows(&c, walk)) : plan(&c, kernel->vectors, rows);
+    struct plane p = walk ? plan(&c, walk->vectors, walk_rows(&c, walk)) : plan(&c, kernel->vectors, rows);
+    p.middle = p.dense ? p.middle : 0;
     return (struct tiles){.p = p, .kernel = kernel, .walk = walk};
 }
 
@@ -557,6 +567,7 @@ static struct sums plan_sums(const struct geometry *g, const struct arrays *arra
     const struct correlation all = forward_correlation(g, arrays), c = thinned(&all);
     struct sums t = {.kernel = choose_sums(&c)};
     t.p = plan(&c, 1, 8 * TILES_DOWN);
+    t.p.middle_cols = t.p.band_cols; /* so that it can be copied: parts, which give sums their order, are those of dense images */
     t.down = ceil_div(c.taps[0], t.kernel->rows);
     t.across = ceil_div(c.taps[1], t.kernel->taps);
     t.splits = max64(min64(SPLITS_MAX, g->n * t.p.row_blocks), 1);

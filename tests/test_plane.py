@@ -54,6 +54,23 @@ def test_lengths_of_rows_around_vectors(size, taps, isa, dtype):
         np.testing.assert_array_equal(ours, y, err_msg=algorithm)
 
 
+@pytest.mark.parametrize("width", [*range(5, 25), 70, 2500])
+@pytest.mark.parametrize("options", [{}, {"padding": 2}, {"stride": 2}, {"dilation": 2}], ids=str)
+def test_pixels_apart_have_the_bits_of_dense_ones(width, options, isa, dtype):
+    rng = np.random.default_rng(width)
+    x, kernel = rng.standard_normal((9, width)).astype(dtype), rng.standard_normal((3, 3)).astype(dtype)
+    apart = np.full((9, width, 2), np.nan, dtype)
+    apart[..., 1] = x
+    y = chanconv.plane_conv(x, kernel, **options)
+    grad = rng.standard_normal(y.shape).astype(dtype)
+    apart_grad = np.full((*grad.shape, 3), np.nan, dtype)
+    apart_grad[..., 0] = grad
+    dense = chanconv.plane_conv_backward(grad, x, kernel, **options)
+    ours = chanconv.plane_conv_backward(apart_grad[..., 0], apart[..., 1], kernel, **options)
+    assert same_bits(chanconv.plane_conv(apart[..., 1], kernel, **options), y)
+    assert same_bits(ours.kernel, dense.kernel) and same_bits(ours.x, dense.x)
+
+
 def test_a_plane_is_a_stack_of_one(dtype):
     x, kernel, grad, options = arrays(PROBLEMS[0], dtype)
     y = chanconv.plane_conv(x, kernel, **options)
