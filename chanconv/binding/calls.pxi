@@ -4,6 +4,28 @@
 # As with activations: bringing arrays of any form into that of a pass takes longer than a small convolution does. For
 # ordinary ones all but the values follows from shapes, dtype and options: what a call did serves the next with the same.
 
+cdef extern from *:
+    """
+    /* The call that is kept for a key, or None: a reference of one's own. dict.get would borrow it for a moment, in which a
+       thread that keeps the same call, or clears them all, can free it where Python has no lock. */
+    static PyObject *kept_for(PyObject *calls, PyObject *key)
+    {
+        PyObject *value;
+    #ifdef Py_GIL_DISABLED
+        if (PyDict_GetItemRef(calls, key, &value) == 0)
+            value = Py_NewRef(Py_None);
+    #else
+        value = PyDict_GetItemWithError(calls, key);
+        if (value == NULL && !PyErr_Occurred())
+            value = Py_None;
+        Py_XINCREF(value);
+    #endif
+        return value;
+    }
+    """
+    object kept_for(dict calls, object key)
+
+
 cdef struct Shapes:
     int64_t item
     int64_t axes[3]
@@ -98,7 +120,7 @@ cdef class Calls:
 
     cdef object run(self, Held *held, object options, object a, object b, object bias, object out):
         dtype = plain_dtype(a)
-        call = <KeptCall>self.kept.get(self.key(held, options, dtype, a, b, bias))
+        call = <KeptCall>kept_for(self.kept, self.key(held, options, dtype, a, b, bias))
         if call is None:
             return None
         cdef int inputs = held.count
