@@ -119,6 +119,32 @@ def test_settings_and_shared_objects_raced(expected):
         in_threads(16, call)
 
 
+def test_calls_that_come_again_raced():
+    """Threads keep a call anew, which frees what was kept of it before, while others make it: in a process that may crash."""
+    in_a_new_process(
+        "from chanconv import _chanconv, geometry\n"
+        "x, kernel = np.ones((6, 6, 2), np.float32), np.ones((3, 3, 2, 2), np.float32)\n"
+        "given = geometry.options(1, 0, 1)\n"
+        "problem = geometry.problem(geometry.IMAGES, x.dtype, x.shape, kernel.shape, given, False)\n"
+        "calls, start, errors = _chanconv.Calls('forward'), threading.Barrier(4), []\n"
+        "def keep():\n"
+        "    calls.keep(1, problem.convolution, problem.y_shape, (x, kernel, None))\n"
+        "def make():\n"
+        "    y = calls.again(1, x, kernel)\n"
+        "    assert y is None or (y == 18).all()\n"
+        "def often(task):\n"
+        "    start.wait()\n"
+        "    try:\n"
+        "        for _ in range(50000):\n"
+        "            task()\n"
+        "    except BaseException as error:\n"
+        "        errors.append(error)\n"
+        "threads = [threading.Thread(target=often, args=(task,)) for task in (keep, make) * 2]\n"
+        "[t.start() for t in threads], [t.join() for t in threads]\n"
+        "assert not errors, errors\n"
+    )
+
+
 @pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its lock")
 def test_free_threaded_python_stays_free():
     """Neither the import nor a call brings the lock back, which Python would do for a module that does not say it is safe."""
