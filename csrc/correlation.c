@@ -689,6 +689,9 @@ chanconv_status correlate(chanconv_context *context, const struct correlation *c
     if (prefers_patches(c)) {
         return correlate_patches(context, c);
     }
+    if (prefers_dense(c)) {
+        return correlate_dense(context, c);
+    }
     const int threads = worthwhile_threads(context, correlation_flops(c));
     struct job job = plan_correlation(c, threads, true);
     chanconv_status status = run_job(context, &job);

@@ -171,6 +171,11 @@ static void pair_panels(struct job *job)
 
 void correlation_tile(const struct correlation *c, int32_t tile[2])
 {
+    if (prefers_dense(c)) {
+        tile[0] = 1;
+        tile[1] = (int32_t)c->kernels->vl;
+        return;
+    }
     const struct correlation computed = prefers_patches(c) ? correlation_with_patches(c, c->x.n, NULL) : *c;
     const struct job job = plan_correlation(&computed, 1, true);
     const struct panel panel = job_panel(&job, 0);
@@ -425,6 +430,9 @@ int64_t correlation_bytes(const struct correlation *correlation, int threads)
 {
     if (prefers_patches(correlation)) {
         return patches_bytes(correlation, threads);
+    }
+    if (prefers_dense(correlation)) {
+        return dense_bytes(correlation, threads);
     }
     const struct job job = plan_correlation(correlation, threads, true);
     return (int64_t)job_bytes(&job);

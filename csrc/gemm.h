@@ -222,6 +222,13 @@ chanconv_status correlate_patches(chanconv_context *context, const struct correl
 struct correlation correlation_with_patches(const struct correlation *correlation, int64_t images, const void *patches);
 int64_t patches_bytes(const struct correlation *correlation, int threads);
 
+/* ---- Correlations with a single output (dense.c) ---- */
+
+/* Whether correlate() leaves it to correlate_dense(). */
+bool prefers_dense(const struct correlation *correlation);
+chanconv_status correlate_dense(chanconv_context *context, const struct correlation *correlation);
+int64_t dense_bytes(const struct correlation *correlation, int threads);
+
 /* ---- Passes put as correlations (gemm.c) ---- */
 
 /* What computes the correlations: correlate(), or functions like it. */

@@ -355,6 +355,18 @@ typedef void glu_fn(int64_t rows, int64_t lanes, int64_t half, const void *grad_
 
 enum { RUN_BYTES_MAX = 256 }; /* of any instruction set and dtype */
 
+/* Some rows of a matrix times a vector,
+ *     sums[j] += sum over r < rows of x[r] * b[r * b_row + j], j < columns, one row after the other;
+ * first: from 0; ahead: the elements so much further on are asked for. It is meant for DENSE_ROWS rows. */
+struct row_sums {
+    int64_t rows, columns, b_row, ahead;
+    const void *x, *b;
+    void *sums;
+    bool first;
+};
+
+enum { DENSE_ROWS = 8 };
+
 struct kernels {
     const char *isa;
     size_t item;            /* bytes of an element */
@@ -371,6 +383,8 @@ struct kernels {
      * with zeros in B for those that the one before has. */
     int dot_rows[DOT_COLUMNS + 1]; /* of the tallest, by columns */
     tile_fn *const (*dots)[MR_MAX + 1];
+
+    void (*add_rows)(const struct row_sums *sums);
 
     /* dst[r][0 .. width) = src[r * src_row + j * src_col] for j < columns, 0 from there to width; r < rows. Returns
      * whether all the values were finite. */

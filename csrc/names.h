@@ -33,6 +33,7 @@
 #define come_from_memory chanconv_come_from_memory_
 #define context_threads chanconv_context_threads_
 #define correlate chanconv_correlate_
+#define correlate_dense chanconv_correlate_dense_
 #define correlate_patches chanconv_correlate_patches_
 #define correlation_bytes chanconv_correlation_bytes_
 #define correlation_cost chanconv_correlation_cost_
@@ -41,6 +42,7 @@
 #define correlation_with_patches chanconv_correlation_with_patches_
 #define cpu_features chanconv_cpu_features_
 #define cpu_info chanconv_cpu_info_
+#define dense_bytes chanconv_dense_bytes_
 #define depthwise_gradient chanconv_depthwise_gradient_
 #define environment chanconv_environment_
 #define every_output_sees_x chanconv_every_output_sees_x_
@@ -95,6 +97,7 @@
 #define plan_correlation chanconv_plan_correlation_
 #define plan_depthwise_gradient chanconv_plan_depthwise_gradient_
 #define plane_correlator chanconv_plane_correlator_
+#define prefers_dense chanconv_prefers_dense_
 #define prefers_narrow chanconv_prefers_narrow_
 #define prefers_narrow_gradient chanconv_prefers_narrow_gradient_
 #define prefers_patches chanconv_prefers_patches_

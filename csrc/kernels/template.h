@@ -17,6 +17,7 @@ enum { NAME(VL) = VBYTES / sizeof(REAL) };
 #include "gemm.h"
 #include "pack.h"
 #include "dot.h"
+#include "dense.h"
 #include "channels.h"
 #include "depthwise.h"
 #include "depthwise_gradient.h"
@@ -42,6 +43,7 @@ static const struct kernels NAME(kernels) = {
 #endif
     .dot_rows = TALLEST_DOT,
     .dots = NAME(dots),
+    .add_rows = NAME(add_rows),
     .pack = NAME(pack),
     .gather = NAME(gather),
     .overlay = NAME(overlay),
