@@ -9,8 +9,6 @@
  * Sums have the order of those of tiles, so that an image has the same bits in a large batch, which these compute: what a
  * pass gives is summed up by itself, then added to the output.
  */
-#include <string.h>
-
 #include "correlation.h"
 
 /* With more images a matrix is used often enough for tiles: one that fits a cache of the core, and a larger one. */
@@ -42,8 +40,9 @@ static struct dense plan_dense(const struct correlation *c, int threads)
 bool prefers_dense(const struct correlation *c)
 {
     const int64_t bytes = c->taps[0] * c->taps[1] * c->x.c * c->k * (int64_t)c->kernels->item;
-    return c->oh == 1 && c->ow == 1 && c->x.n <= (bytes > CORE_BYTES ? IMAGES_MAX_FAR : IMAGES_MAX) && c->groups == 1 && c->kernel_k == 1 && !c->prepared &&
-           c->x.c > 0 && !reaches_outside(c) && !plan_correlation(c, 1, false).dot;
+    const int64_t most = bytes > CORE_BYTES ? IMAGES_MAX_FAR : IMAGES_MAX;
+    return c->oh == 1 && c->ow == 1 && c->x.n > 0 && c->x.n <= most && c->x.c > 0 && c->groups == 1 && c->kernel_k == 1 &&
+           !c->prepared && !reaches_outside(c) && !plan_correlation(c, 1, false).dot;
 }
 
 static int64_t bytes_of(const struct dense *d, int threads)

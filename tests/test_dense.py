@@ -53,6 +53,12 @@ def test_an_image_has_the_bits_that_it_has_among_many(rows, columns, isa, dtype)
         assert same_bits(few, many[first:end])
 
 
+def test_no_images(isa):
+    x, kernel, bias = arrays((1, 1, 8), 16, 0, np.float32, True)
+    assert chanconv.conv(x, kernel, bias=bias).shape == (0, 1, 1, 16)
+    assert chanconv.explain(x.shape, kernel.shape).workspace_bytes >= 0
+
+
 def test_no_channels_are_a_sum_of_nothing(isa, dtype):
     x, kernel, bias = arrays((1, 1, 0), 70, 1, dtype, True)
     assert not chanconv.conv(x, kernel).any()
