@@ -235,6 +235,9 @@ static int64_t block_limit(const struct job *job)
 {
     const struct correlation *c = &job->c;
     const int64_t kernel = kernel_bytes(job), whole = 16 * BLOCK_BYTES;
+    if (job->from_memory && cpu_info()->l2_bytes < 4 * BLOCK_BYTES) {
+        return BLOCK_BYTES / 8; /* a block is fetched while the one before is computed: a larger one would not stay */
+    }
     if (job->pointwise) {
         return BLOCK_BYTES / c->groups;
     }
